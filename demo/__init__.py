@@ -1,0 +1,1 @@
+"""The embedded cohort: drawn slides that look like the job, for trying the pipeline out."""

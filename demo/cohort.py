@@ -1,0 +1,81 @@
+"""The cohort as a table: who the patients are, what was cut, how it was stained and scanned.
+
+config/slides.tsv says the same to the pipeline; a test holds the two together.
+"""
+
+from dataclasses import dataclass
+
+from demo.stain import Scanner, Stain
+
+SEED = 0
+MPP = 0.5  # of level 0 of every slide
+MASK_MPP = 2.0  # of the truth
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What all slides of a patient share."""
+
+    stain: Stain
+    goblets: float  # share of the cells of normal glands that hold mucus
+    inflammation: float  # density of lymphocytes, 1 = as usual
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One slide: what is on it and what is wrong with its file."""
+
+    slide: str
+    patient: str
+    label: str
+    site: str
+    pieces: str | None  # "block", "pair" or "cores"; None = empty glass
+    shape: tuple[int, int]  # (height, width) of level 0, multiples of 8
+    area: float = 0.4  # share of the glass that is tissue
+    tumour_share: float = 0.0  # share of the tissue that is tumour
+    ink: str | None = None  # colour of a pen mark
+    scaled: bool = True  # False: the file does not say its mpp
+    truncated: bool = False  # True: the copy of the file broke off
+
+    @property
+    def usable(self) -> bool:
+        """Whether it comes with tissue, an mpp and a whole file, and so with pixel truth."""
+        return self.pieces is not None and self.scaled and not self.truncated
+
+
+SITES = {
+    "north": Scanner(glass=(244, 243, 241), blur_px=0.65, noise=2.2, subsampling=(2, 2)),
+    "south": Scanner(glass=(236, 239, 243), blur_px=0.85, noise=3.0, subsampling=(1, 1)),
+}
+
+# The stains of p01 to p04, who are healthy, come back much alike in p06 to p09: neither colour nor
+# strength gives the class away, and both differ more between patients than between the classes.
+PATIENTS = {
+    "p01": Patient(Stain(0.55, 0.40, haematoxylin=1.22, eosin=1.05), 0.45, 1.5),
+    "p02": Patient(Stain(0.28, 0.30, haematoxylin=0.84, eosin=0.85), 0.75, 0.7),
+    "p03": Patient(Stain(0.80, 0.63, haematoxylin=0.98, eosin=1.22), 0.30, 1.1),
+    "p04": Patient(Stain(0.22, 0.78, haematoxylin=1.18, eosin=0.84), 0.60, 1.7),
+    "p05": Patient(Stain(0.65, 0.20, haematoxylin=0.96, eosin=1.00), 0.40, 1.0),
+    "p06": Patient(Stain(0.45, 0.30, haematoxylin=1.14, eosin=1.12), 0.50, 1.3),
+    "p07": Patient(Stain(0.36, 0.42, haematoxylin=0.80, eosin=0.90), 0.40, 0.8),
+    "p08": Patient(Stain(0.72, 0.75, haematoxylin=0.90, eosin=1.15), 0.70, 1.0),
+    "p09": Patient(Stain(0.30, 0.68, haematoxylin=1.10, eosin=0.90), 0.55, 1.5),
+}
+
+SPECIMENS = [
+    Specimen("normal-01", "p01", "normal", "north", "block", (3200, 3400), 0.40),
+    Specimen("normal-02", "p02", "normal", "south", "pair", (3400, 3200), 0.38, ink="blue"),
+    Specimen("normal-03", "p03", "normal", "north", "cores", (3200, 3608), 0.38),
+    Specimen("normal-04", "p04", "normal", "south", "block", (3000, 3512), 0.42),
+    Specimen("normal-05", "p05", "normal", "north", "pair", (3600, 3096), 0.40),
+    Specimen("tumour-01", "p05", "tumour", "north", "block", (3304, 3200), 0.42, 0.48),
+    Specimen("tumour-02", "p06", "tumour", "south", "block", (3208, 3512), 0.40, 0.50),
+    Specimen("tumour-03", "p07", "tumour", "north", "pair", (3512, 3304), 0.38, 0.56),
+    Specimen("tumour-04", "p08", "tumour", "south", "cores", (3304, 3608), 0.38, 0.58),
+    Specimen("tumour-05", "p09", "tumour", "north", "block", (3096, 3304), 0.42, 0.52),
+    Specimen("blank-01", "p01", "normal", "north", None, (3000, 3000)),
+    Specimen("truncated-01", "p04", "normal", "south", "block", (3000, 3000), truncated=True),
+    Specimen(
+        "unscaled-01", "p09", "tumour", "north", "block", (3000, 3000), 0.38, 0.5, scaled=False
+    ),
+]

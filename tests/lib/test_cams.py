@@ -1,0 +1,162 @@
+"""Cams: scaling, upsampling, and whose evidence is shown."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow.lib.cams import (
+    CamTally,
+    evidence_class,
+    normalise,
+    pooled_probability,
+    scale_cams,
+    upsample,
+)
+
+CLASSES = ["normal", "tumour", "stroma"]
+
+
+def test_normalise_puts_low_at_0_and_high_at_1_and_clips_outside():
+    cam = torch.tensor([-2.0, 0.0, 1.0, 4.0, 9.0])
+    assert normalise(cam, 0.0, 4.0).tolist() == [0.0, 0.0, 0.25, 1.0, 1.0]
+
+
+def test_not_a_number_is_no_evidence():
+    cam = torch.tensor([float("nan"), 2.0, 4.0])
+    assert normalise(cam, 2.0, 4.0).tolist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("bounds", [(3.0, 3.0), (4.0, 3.0), (float("nan"), 1.0)])
+def test_a_map_without_contrast_is_no_evidence(bounds):
+    assert normalise(torch.full((2, 2), 3.0), *bounds).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_half_precision_evidence_is_scaled_in_full_precision():
+    scaled = normalise(torch.tensor([1.0, 1.5, 2.0], dtype=torch.float16), 1.0, 2.0)
+    assert scaled.dtype == torch.float32
+    assert scaled.tolist() == [0.0, 0.5, 1.0]
+
+
+def test_minmax_is_of_the_slide_not_of_the_tile():
+    """A tile without tumour stays low beside the tumour of the same slide."""
+    cams = torch.zeros(2, 2, 1, 2)
+    cams[0, 1] = torch.tensor([[8.0, 10.0]])  # tumour
+    cams[1, 1] = torch.tensor([[0.0, 1.0]])  # noise of a normal tile
+    scaled = scale_cams(cams, 1, scale="minmax", low=0.0, high=10.0)
+    assert scaled[0].tolist() == [[pytest.approx(0.8), 1.0]]
+    assert scaled[1].tolist() == [[0.0, pytest.approx(0.1)]]
+
+
+def test_softmax_compares_the_classes_at_each_location():
+    cams = torch.tensor([[[[0.0, 5.0]], [[np.log(3.0), 5.0]]]])
+    scaled = scale_cams(cams, 1, scale="softmax", low=0.0, high=0.0)
+    assert scaled.flatten().tolist() == pytest.approx([0.75, 0.5])
+
+
+def test_softmax_needs_two_classes():
+    with pytest.raises(ValueError, match="one class"):
+        scale_cams(torch.zeros(1, 1, 2, 2), 0, scale="softmax", low=0.0, high=1.0)
+
+
+def test_an_unknown_scale_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="write minmax or softmax"):
+        scale_cams(torch.zeros(1, 2, 2, 2), 0, scale="relu", low=0.0, high=1.0)
+
+
+@pytest.mark.parametrize("scale", ["minmax", "softmax"])
+def test_no_tiles_stay_no_tiles(scale):
+    scaled = scale_cams(torch.zeros(0, 2, 4, 4), 1, scale=scale, low=0.0, high=0.0)
+    assert upsample(scaled, 32).shape == (0, 32, 32)
+
+
+def test_a_hot_cell_lands_on_its_own_pixels():
+    cams = torch.zeros(1, 4, 4)
+    cams[0, 2, 1] = 1.0
+    pixels = upsample(cams, 128)[0]
+    rows, columns = torch.where(pixels > 0.9)
+    assert rows.float().mean() == pytest.approx(2 * 32 + 15.5)
+    assert columns.float().mean() == pytest.approx(1 * 32 + 15.5)
+    assert pixels[:, 64 + 16 :].max() == 0  # half a cell beyond its neighbour's middle: nothing
+
+
+def test_upsampling_commutes_with_flips_and_quarter_turns():
+    """So a cam may be turned together with its tile after upsampling."""
+    cams = torch.rand(1, 5, 5)
+    assert torch.allclose(upsample(cams, 40).flip(2), upsample(cams.flip(2), 40), atol=1e-6)
+    assert torch.allclose(upsample(cams, 40).rot90(1, (1, 2)), upsample(cams.rot90(1, (1, 2)), 40))
+
+
+def blocks(maps, size=2):
+    for start in range(0, len(maps), size):
+        yield slice(start, min(start + size, len(maps))), maps[start : start + size]
+
+
+def test_the_tally_notes_logits_and_extremes_while_cams_pass():
+    maps = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32)
+    tally = CamTally(5, 3)
+    passed = np.concatenate(list(tally.watch(blocks(maps))))
+    assert passed.dtype == np.float16
+    assert np.array_equal(passed, maps.astype(np.float16))
+    assert tally.logits == pytest.approx(maps.mean(axis=(2, 3)), abs=1e-6)
+    chosen = np.array([True, False, True, True, False])
+    stored = maps[chosen, 1].astype(np.float16)
+    assert tally.span(1, chosen) == (float(stored.min()), float(stored.max()))
+
+
+def test_the_span_of_no_tiles_is_without_contrast():
+    assert CamTally(0, 2).span(1, np.zeros(0, bool)) == (0.0, 0.0)
+    assert CamTally(2, 2).span(1, np.zeros(2, bool)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+def test_evidence_that_is_not_finite_stops_with_its_tile(value):
+    maps = np.zeros((5, 2, 4, 4), np.float32)
+    maps[3, 1, 2, 2] = value
+    with pytest.raises(ValueError, match="tile 3 is not a finite number"):
+        list(CamTally(5, 2).watch(blocks(maps)))
+
+
+def test_pooled_probability_is_the_mean_of_softmax_over_tiles():
+    logits = np.log(np.array([[1.0, 3.0], [3.0, 1.0], [1.0, 1.0]], dtype=np.float32))
+    assert pooled_probability(logits).tolist() == pytest.approx([0.5, 0.5])
+    assert pooled_probability(np.array([[1000.0, 0.0]])).tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_pooled_probability_of_no_tiles_is_a_uniform_guess():
+    assert pooled_probability(np.zeros((0, 4))).tolist() == [0.25] * 4
+
+
+@pytest.mark.parametrize(
+    ("label", "probability", "negative", "expected", "why"),
+    [
+        ("stroma", [0.1, 0.8, 0.1], "normal", "stroma", "true label"),
+        ("normal", [0.1, 0.3, 0.6], "normal", "stroma", "negative slide"),
+        ("normal", [0.1, 0.3, 0.6], None, "normal", "true label"),
+        (None, [0.2, 0.7, 0.1], "normal", "tumour", "predicted"),
+        (None, [0.7, 0.1, 0.2], "normal", "stroma", "predicted normal"),
+        (None, [0.7, 0.1, 0.2], None, "normal", "predicted"),
+        (None, [1 / 3, 1 / 3, 1 / 3], "normal", "tumour", "predicted normal"),
+    ],
+)
+def test_whose_evidence_a_slide_shows(label, probability, negative, expected, why):
+    shown, reason = evidence_class(probability, CLASSES, label=label, negative=negative)
+    assert shown == expected
+    assert reason.startswith(why)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.sampled_from([None, *CLASSES]))
+def test_evidence_is_never_of_the_negative_class(probability, label):
+    shown, _ = evidence_class(probability, CLASSES, label=label, negative="normal")
+    assert shown != "normal"
+
+
+def test_a_label_that_is_no_class_is_refused():
+    with pytest.raises(ValueError, match="'tumor' is not a class; the classes are normal, tumour"):
+        evidence_class([0.5, 0.5], CLASSES[:2], label="tumor")
+
+
+def test_a_study_of_only_the_negative_class_has_nothing_to_show():
+    with pytest.raises(ValueError, match="add a class to find"):
+        evidence_class([1.0], ["normal"], label=None, negative="normal")

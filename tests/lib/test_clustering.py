@@ -1,0 +1,220 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
+
+from workflow.lib.clustering import (
+    _fill_empty,
+    _lloyd,
+    assign,
+    check_finite,
+    distinct_rows,
+    fit,
+    project,
+    whitening,
+)
+
+USUAL = {"pca": 8, "iterations": 50, "restarts": 3, "seed": 0}
+
+
+def blobs(seed=0, groups=5, each=60, dimensions=20, spread=0.3):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(groups, dimensions)) * 3 + 4
+    rows = centres[:, None] + rng.normal(size=(groups, each, dimensions)) * spread
+    return rows.reshape(-1, dimensions).astype(np.float32), np.repeat(np.arange(groups), each)
+
+
+@pytest.mark.parametrize("rows", [60, 2000])  # by singular values, by covariance
+def test_whitened_features_have_the_identity_as_covariance(rows):
+    rng = np.random.default_rng(1)
+    features = (rng.normal(size=(rows, 30)) @ rng.normal(size=(30, 30)) + 5).astype(np.float32)
+    mean, components, scale = whitening(features, pca=12)
+    white = ((features - mean) @ components.T) / scale
+    assert np.allclose(white.mean(0), 0, atol=1e-3)
+    assert np.allclose(np.cov(white.T), np.eye(12), atol=1e-2)
+
+
+def test_whitening_is_that_of_scikit_learn_up_to_sign():
+    features, _ = blobs()
+    mean, components, scale = whitening(features, pca=4)
+    expected = PCA(4, whiten=True).fit_transform(features.astype(np.float64))
+    white = ((features - mean) @ components.T) / scale
+    assert np.allclose(np.abs(white), np.abs(expected), atol=1e-3)
+
+
+def test_rows_have_unit_length():
+    features, _ = blobs()
+    points = project(features, *whitening(features, pca=6))
+    assert np.allclose(np.linalg.norm(points, axis=1), 1, atol=1e-6)
+
+
+def test_directions_without_variance_are_dropped_not_blown_up():
+    features = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    features = np.concatenate([features, features, np.full((100, 4), 7, np.float32)], axis=1)
+    assert whitening(features, pca=10)[1].shape == (3, 10)
+
+
+def test_clear_groups_are_found():
+    features, truth = blobs()
+    clusters, _ = fit(features, clusters=5, **USUAL)
+    ids, distance = assign(features, clusters)
+    assert adjusted_rand_score(truth, ids) == 1
+    assert ids.dtype == np.int32 and distance.dtype == np.float32
+    assert (distance >= 0).all() and (distance <= 2).all()
+
+
+def test_inertia_is_that_of_scikit_learn_within_a_few_percent():
+    features = np.random.default_rng(2).normal(size=(1500, 16)).astype(np.float32)
+    clusters, loss = fit(features, clusters=20, **USUAL)
+    points = project(features, clusters.mean, clusters.components, clusters.scale)
+    expected = KMeans(20, n_init=3, random_state=0).fit(points).inertia_ / len(points)
+    assert loss == pytest.approx(expected, rel=0.03)
+    assert loss == pytest.approx(float((assign(features, clusters)[1] ** 2).mean()), rel=1e-5)
+
+
+def test_same_seed_same_clusters_and_ids_run_from_large_to_small():
+    features, _ = blobs(3, spread=3)
+    first, again = (fit(features, clusters=9, **USUAL)[0] for _ in range(2))
+    assert all(np.array_equal(value, getattr(again, name)) for name, value in vars(first).items())
+    sizes = np.bincount(assign(features, first)[0], minlength=9)
+    assert (np.diff(sizes) <= 0).all() and sizes.min() > 0
+
+
+def test_the_order_of_the_tiles_does_not_rename_clear_clusters():
+    rng = np.random.default_rng(4)
+    features = np.concatenate([blobs(0, 3)[0], blobs(0, 3)[0][:90], blobs(0, 3)[0][:30]])
+    mixed = rng.permutation(len(features))
+    ids = assign(features, fit(features, clusters=3, **USUAL)[0])[0]
+    ids_mixed = assign(features, fit(features[mixed], clusters=3, **USUAL)[0])[0]
+    assert np.array_equal(ids, ids_mixed)
+
+
+def test_more_clusters_than_groups_are_welcome():
+    features, truth = blobs()
+    clusters, _ = fit(features, clusters=15, **USUAL)
+    ids, _ = assign(features, clusters)
+    assert len(clusters.centroids) == 15 == len(np.unique(ids))
+    purity = sum(np.bincount(truth[ids == k]).max() for k in range(15)) / len(ids)
+    assert purity > 0.97
+
+
+@pytest.mark.parametrize("clusters", [4, 5, 50])
+def test_fewer_distinct_tiles_than_clusters_give_fewer_clusters(clusters):
+    rows = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
+    features = np.repeat(rows, [5, 3, 2, 1], axis=0)
+    found, loss = fit(features, clusters=clusters, **USUAL)
+    ids, _ = assign(features, found)
+    assert len(found.centroids) == 4 and loss == pytest.approx(0, abs=1e-9)
+    assert ids.tolist() == [0] * 5 + [1] * 3 + [2] * 2 + [3]
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_tiles_that_are_all_equal_are_one_cluster(rows):
+    features = np.ones((rows, 6), np.float32)
+    found, loss = fit(features, clusters=3, **USUAL)
+    assert found.centroids.shape == (1, 0) and loss == 0
+    assert assign(features, found)[0].tolist() == [0] * rows
+
+
+def test_one_direction_of_variance_has_two_sides():
+    """Unit length leaves of one component only its sign: two distinct points, two clusters."""
+    features = np.arange(20, dtype=np.float32)[:, None] * np.ones(3, np.float32)
+    found, _ = fit(features, clusters=5, **USUAL)
+    assert len(found.centroids) == 2
+
+
+def test_an_empty_cluster_takes_half_of_the_largest():
+    points = np.array([[0.0], [0.1], [1.0], [1.1], [9.0]], np.float32)
+    ids = np.array([0, 0, 0, 0, 2], np.int32)
+    assert np.bincount(_fill_empty(points, ids, 3)).tolist() == [2, 2, 1]
+    assert ids.tolist() == [0, 0, 0, 0, 2]  # the input is left alone
+
+
+def test_a_large_cluster_of_equal_tiles_is_not_split():
+    points = np.array([[5.0]] * 6 + [[0.0], [1.0]], np.float32)
+    ids = np.array([0] * 6 + [1, 1], np.int32)
+    filled = _fill_empty(points, ids, 3)
+    assert filled[:6].tolist() == [0] * 6 and sorted(filled[6:]) == [1, 2]
+
+
+def test_k_means_recovers_from_a_start_that_leaves_clusters_empty(monkeypatch):
+    features, _ = blobs(6, groups=4)
+    points = project(features, *whitening(features, pca=6))
+    far = np.full((4, points.shape[1]), 50, np.float32) * np.arange(1, 5, dtype=np.float32)[:, None]
+    monkeypatch.setattr("workflow.lib.clustering.kmeans_plusplus", lambda *_, **__: (far, None))
+    _, ids, _ = _lloyd(points, 4, 50, seed=0)
+    assert (np.bincount(ids, minlength=4) > 0).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(1, 40),
+    clusters=st.integers(1, 12),
+    levels=st.integers(1, 4),
+)
+def test_no_cluster_is_ever_empty(seed, rows, clusters, levels):
+    features = np.random.default_rng(seed).integers(0, levels, (rows, 5)).astype(np.float32)
+    found, loss = fit(features, clusters=clusters, pca=5, iterations=5, restarts=1, seed=seed)
+    ids, distance = assign(features, found)
+    assert np.array_equal(np.unique(ids), np.arange(len(found.centroids)))
+    assert np.isfinite(loss) and np.isfinite(distance).all()
+
+
+def test_no_tiles_are_assigned_to_nothing():
+    features, _ = blobs()
+    clusters, _ = fit(features, clusters=3, **USUAL)
+    ids, distance = assign(features[:0], clusters)
+    assert ids.shape == distance.shape == (0,)
+
+
+def test_blocks_do_not_change_the_assignment(monkeypatch):
+    features, _ = blobs(8, spread=3)
+    clusters, _ = fit(features, clusters=6, **USUAL)
+    whole = assign(features, clusters)
+    monkeypatch.setattr("workflow.lib.clustering.BLOCK", 60)
+    assert np.array_equal(whole[0], assign(features, clusters)[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused_and_named(bad):
+    features, _ = blobs()
+    clusters, _ = fit(features, clusters=3, **USUAL)
+    features[17, 3] = bad
+    for call in (
+        check_finite,
+        partial(fit, clusters=3, **USUAL),
+        partial(assign, clusters=clusters),
+    ):
+        with pytest.raises(ValueError, match=r"tile 17 .* 1 of 300 tiles"):
+            call(features)
+
+
+def test_the_tile_is_named_also_when_features_come_in_blocks():
+    features = np.zeros((5, 2), np.float32)
+    features[3] = np.nan
+    with pytest.raises(ValueError, match="tile 103 "):
+        check_finite(features, first=100)
+
+
+def test_features_of_another_encoder_are_refused():
+    features, _ = blobs()
+    clusters, _ = fit(features, clusters=3, **USUAL)
+    with pytest.raises(ValueError, match=r"\(300, 5\).*\(tiles, 20\)"):
+        assign(features[:, :5], clusters)
+
+
+def test_nothing_to_cluster_is_an_error():
+    with pytest.raises(ValueError, match="no features"):
+        fit(np.zeros((0, 4), np.float32), clusters=2, **USUAL)
+
+
+def test_distinct_rows_are_counted_as_far_as_needed():
+    rows = np.array([[1, 2], [1, 2], [3, 4], [5, 6]], np.float32)
+    assert distinct_rows(rows, 10) == 3
+    assert distinct_rows(rows, 2) == 2

@@ -1,0 +1,41 @@
+"""Devices: what is asked for where it exists, else the CPU, said aloud."""
+
+import pytest
+import torch
+
+from workflow.lib.devices import prepare
+
+
+@pytest.fixture(autouse=True)
+def _restore():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_without_a_gpu_everything_runs_on_the_cpu(monkeypatch, caplog, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert prepare(device, threads=1) == torch.device("cpu")
+    assert ("sees no GPU" in caplog.text) == (device == "cuda")
+
+
+@pytest.mark.parametrize(("device", "found"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")])
+def test_with_a_gpu_it_is_used_unless_refused(monkeypatch, device, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _seed: None)
+    assert prepare(device, threads=1).type == found
+
+
+def test_threads_and_seed_are_set():
+    prepare("cpu", threads=1, seed=7)
+    assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()
+    first = torch.rand(2)
+    prepare("cpu", threads=1, seed=7)
+    assert torch.equal(torch.rand(2), first)
+
+
+def test_another_word_is_an_error():
+    with pytest.raises(ValueError, match="'gpu'; write auto, cpu or cuda"):
+        prepare("gpu", threads=1)

@@ -1,0 +1,82 @@
+"""What a recipe holds, and what changes it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow.lib.recipe import ROOT, canon, digest, fingerprint, recipe, versions
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda item: st.lists(item) | st.dictionaries(st.text(), item),
+    max_leaves=10,
+)
+
+
+def project(folder, **modules):
+    """A project of a script and library modules, with the script's path."""
+    lib = folder / "workflow" / "lib"
+    lib.mkdir(parents=True, exist_ok=True)
+    for name, text in modules.items():
+        (lib / f"{name}.py").write_text(text)
+    script = folder / "script.py"
+    fingerprint.cache_clear()
+    return script
+
+
+def test_canon_ignores_order_and_integer_floats_but_not_swaps_or_types():
+    assert canon({"a": 1, "b": 2}) == canon({"b": 2.0, "a": 1.0})
+    assert canon({"a": 1, "b": 2}) != canon({"a": 2, "b": 1})
+    assert canon({"a": "1"}) != canon({"a": 1})
+    assert canon((1, 2)) == canon([1, 2])
+
+
+@given(PLAIN)
+def test_equal_values_have_equal_digests(value):
+    assert digest(value) == digest(value)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, ROOT, object(), b"x"])
+def test_values_without_a_stable_text_are_refused(value):
+    with pytest.raises(TypeError, match="not a plain setting"):
+        canon({"key": value})
+
+
+def test_fingerprint_follows_imports_of_imports(tmp_path):
+    script = project(tmp_path, near="from workflow.lib.far import f\n", far="def f():\n    return 1\n")
+    script.write_text("def stage():\n    from workflow.lib.near import f\n    return f\n")
+    before = fingerprint(script, tmp_path)
+    project(tmp_path, far="def f():\n    return 2\n")
+    assert fingerprint(script, tmp_path) != before
+
+
+def test_fingerprint_ignores_comments_docstrings_and_modules_not_imported(tmp_path):
+    script = project(tmp_path, near="X = 1\n", other="Y = 1\n")
+    script.write_text("from workflow.lib.near import X\n")
+    before = fingerprint(script, tmp_path)
+    project(tmp_path, near='"""Words."""\n\n# more words\nX = 1\n', other="Y = 2\n")
+    assert fingerprint(script, tmp_path) == before
+
+
+def test_fingerprint_sees_a_swap_of_two_values(tmp_path):
+    script = project(tmp_path)
+    script.write_text("A, B = 1, 2\n")
+    before = fingerprint(script, tmp_path)
+    fingerprint.cache_clear()
+    script.write_text("A, B = 2, 1\n")
+    assert fingerprint(script, tmp_path) != before
+
+
+def test_every_script_has_a_recipe_of_plain_values():
+    scripts = sorted((ROOT / "workflow" / "scripts").glob("[a-z]*.py"))
+    assert len(scripts) > 10
+    for script in scripts:
+        made = recipe(script.stem, {"mpp": 0.5}, {"s1": None})
+        assert canon(made)
+        assert "absent" not in versions(script).values(), script
+
+
+def test_versions_name_what_a_script_computes_with(tmp_path):
+    script = project(tmp_path, near="import numpy as np\n")
+    script.write_text("from workflow.lib.near import np\n")
+    assert set(versions(script, tmp_path)) == {"numpy"}

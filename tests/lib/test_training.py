@@ -1,0 +1,214 @@
+"""Training: it learns, stops, resumes bitwise, and refuses what is not a number."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from workflow.lib import training
+from workflow.lib.backbones import build_backbone
+from workflow.lib.bags import TileBag
+from workflow.lib.classifiers import Classifier
+from workflow.lib.training import train
+
+SIDE = 32
+SETTINGS = {
+    "epochs": 4,
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+    "head_learning_rate_factor": 5.0,
+    "weight_decay": 1e-4,
+    "label_smoothing": 0.0,
+    "patience": 9,
+    "balance": True,
+    "augmentation": {"flips": True, "rotations": True, "colour_jitter": 0.1},
+    "seed": 0,
+    "device": torch.device("cpu"),
+    "key": "k",
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Store:
+    """Pink noise, striped when `label` is 1."""
+
+    def __init__(self, label, count, seed):
+        rng = np.random.default_rng(seed)
+        self.tiles = rng.integers(150, 220, (count, SIDE, SIDE, 3), dtype=np.uint8)
+        self.tiles[:, ::4] -= 100 * np.uint8(label)
+        self.bad = np.zeros(count, bool)
+
+    def batch(self, rows):
+        return self.tiles[rows]
+
+
+class KilledBag(TileBag):
+    """A bag at whose read after `reads` the process is killed."""
+
+    reads = math.inf
+
+    def read(self, indices):
+        self.reads -= 1
+        if self.reads < 0:
+            raise KeyboardInterrupt
+        return super().read(indices)
+
+
+def bags(counts=(10, 14, 6), reads=math.inf):
+    stores = [Store(i % 2, count, i) for i, count in enumerate(counts)]
+    names, labels = [f"t{i}" for i in range(len(counts))], [i % 2 for i in range(len(counts))]
+    learn = KilledBag(names, stores, labels)
+    learn.reads = reads
+    return learn, TileBag(["v0", "v1"], [Store(0, 4, 90), Store(1, 6, 91)], [0, 1])
+
+
+def classifier(name="squeezenet1_1"):
+    torch.manual_seed(0)
+    backbone = build_backbone(name, checkpoint="random", weights=None, seed=0)
+    return Classifier(backbone, ["plain", "striped"], tile_px=SIDE, mpp=1.0)
+
+
+def same(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_it_learns_and_tells_how(tmp_path):
+    model = classifier()
+    found = train(model, *bags((20, 20)), work=tmp_path, **SETTINGS)
+    val = [row for row in found["curves"] if row["split"] == "val"]
+    assert [row["epoch"] for row in val] == [1, 2, 3, 4]
+    assert set(val[0]) == {"epoch", "split", "loss", "accuracy", "auroc", "lr"}
+    best = val[found["best_epoch"] - 1]
+    assert best["loss"] == min(row["loss"] for row in val) < val[0]["loss"]
+    assert best["accuracy"] > 0.9 and best["auroc"] > 0.9
+    assert "validation loss" in found["chosen_by"] and not model.training
+
+
+def test_the_model_is_left_as_it_was_in_its_best_epoch(tmp_path):
+    """A learning rate that ruins it: validation at the end gives the best row, not the last."""
+    model, (learn, val) = classifier(), bags()
+    settings = SETTINGS | {"learning_rate": 0.05}
+    found = train(model, learn, val, work=tmp_path, **settings)
+    rows = [row for row in found["curves"] if row["split"] == "val"]
+    again = training._validate(model, val, 8, True, settings["device"])
+    assert again["loss"] == pytest.approx(rows[found["best_epoch"] - 1]["loss"], rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
+    models = []
+    for index, seed in enumerate((0, 0, 1)):
+        models.append(classifier())
+        settings = SETTINGS | {"epochs": 1, "seed": seed}
+        train(models[-1], *bags(), work=tmp_path / str(index), **settings)
+    assert same(models[0], models[1]) and not same(models[0], models[2])
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "efficientnet_b0"])
+def test_a_killed_training_goes_on_as_if_it_had_not_stopped(tmp_path, name):
+    """Killed in the third of four epochs; efficientnet drops paths at random inside."""
+    settings = SETTINGS | {"batch_size": 4}  # three batches an epoch
+    whole, torn, resumed = (classifier(name) for _ in range(3))
+    expected = train(whole, *bags((6, 6)), work=tmp_path / "whole", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(torn, *bags((6, 6), reads=2 * 3 + 1), work=tmp_path / "torn", **settings)
+    checkpoint = torch.load(tmp_path / "torn" / "checkpoint.pt", weights_only=True)
+    assert checkpoint["epoch"] == 2
+    torch.rand(5)  # whatever another process has drawn meanwhile
+    found = train(resumed, *bags((6, 6)), work=tmp_path / "torn", **settings)
+    assert found == expected and same(resumed, whole)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    first, second = classifier(), classifier()
+    expected = train(first, *bags(), work=tmp_path, **SETTINGS)
+    assert train(second, *bags(reads=0), work=tmp_path, **SETTINGS) == expected
+    assert same(first, second)
+
+
+def test_it_stops_when_validation_no_longer_improves(tmp_path, monkeypatch):
+    losses = iter([0.9, 0.5, 0.6, 0.5, 0.4])
+    monkeypatch.setattr(
+        training, "_validate", lambda *_: {"loss": next(losses), "accuracy": 0.5, "auroc": None}
+    )
+    found = train(classifier(), *bags(), work=tmp_path, **SETTINGS | {"epochs": 9, "patience": 2})
+    assert found["best_epoch"] == 2 and found["curves"][-1]["epoch"] == 4
+
+
+def test_without_validation_tiles_the_last_epoch_is_kept(tmp_path):
+    learn, _ = bags()
+    settings = SETTINGS | {"patience": 1, "epochs": 3}
+    found = train(classifier(), learn, TileBag([], [], []), work=tmp_path, **settings)
+    assert found["best_epoch"] == 3 and "last epoch" in found["chosen_by"]
+    assert {row["split"] for row in found["curves"]} == {"train"}
+
+
+@pytest.mark.parametrize("which", ["training", "validation"])
+def test_a_loss_that_is_not_a_number_names_the_slides_and_writes_nothing(
+    tmp_path, monkeypatch, which
+):
+    model, (learn, val) = classifier(), bags()
+    broken = learn if which == "training" else val
+    sick = broken.slides[1]
+
+    def poison(pixels, device):
+        return original(pixels, device) / (torch.tensor(pixels[:, :1, :1, :1]).permute(0, 3, 1, 2))
+
+    original = training.to_input
+    if which == "training":
+        learn.stores[1].tiles[:] = 0  # 0 / 0 below
+        monkeypatch.setattr(training, "to_input", poison)
+    else:
+        monkeypatch.setattr(
+            training, "infer", lambda *_a, **_k: [(slice(0, 10), np.full((10, 2), np.nan))]
+        )
+    with pytest.raises(ValueError, match=f"{which} loss is nan in epoch 1.*{sick}.*learning_rate"):
+        train(model, learn, val, work=tmp_path, **SETTINGS)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_unbalanced_training_sees_every_tile_once():
+    learn, _ = bags((5, 12))
+    batches = training._batches(learn, 4, False, seed=0)
+    assert sorted(torch.cat(batches).tolist()) == sorted(set(torch.cat(batches).tolist()))
+    assert [len(batch) for batch in batches] == [4, 4, 4, 4]
+
+
+def test_a_single_short_batch_is_kept():
+    assert [len(batch) for batch in training._batches(bags((1, 2))[0], 8, False, seed=0)] == [3]
+
+
+def test_the_head_moves_faster_and_only_matrices_decay():
+    model = classifier()
+    groups = training._parameter_groups(model, 0.1, 5.0, 0.01)
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    assert [(g["peak"], g["weight_decay"]) for g in groups] == [
+        (0.1, 0.01),
+        (0.1, 0.0),
+        (0.5, 0.01),
+        (0.5, 0.0),
+    ]
+    assert all((p.ndim > 1) == (g["weight_decay"] > 0) for g in groups for p in g["params"])
+
+
+def test_measures_by_hand():
+    logits = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0], [0.0, 0.0]])
+    labels, weights = torch.tensor([1, 1, 0]), torch.tensor([0.25, 0.25, 0.5])
+    found = training._measure(logits, labels, weights)
+    expected = 0.25 * math.log(4 / 3) + 0.25 * math.log(4) + 0.5 * math.log(2)
+    assert found["loss"] == pytest.approx(expected)
+    assert found["accuracy"] == pytest.approx(0.75)
+    assert found["auroc"] == pytest.approx(0.5)
+
+
+def test_auroc_of_one_class_is_undefined_and_not_a_number():
+    found = training._measure(torch.zeros(2, 2), torch.tensor([1, 1]), torch.ones(2))
+    assert found["auroc"] is None

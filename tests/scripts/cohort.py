@@ -1,0 +1,79 @@
+"""A study of a few drawn slides up to its classifier, for the tests of what comes after.
+
+Tumour slides have a red square in every tile. One slide is quarantined, one holds no tile, and
+one tile of slide p1 could not be read.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from workflow.lib.backbones import Backbone
+from workflow.lib.classifiers import Classifier
+from workflow.lib.shard import Shard, commit, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.stores import create_tiles, write_rows
+from workflow.lib.tables import write_table
+from workflow.lib.verdicts import Quarantine
+
+CLASSES = ["normal", "tumour"]
+TILE_PX = 64
+COUNT = 5  # tiles of a slide that has any
+SPLITS = {
+    "n1": "train",
+    "n2": "val",
+    "n3": "test",
+    "p1": "train",
+    "p2": "val",
+    "p3": "test",
+    "empty": "test",
+    "quarantined": "train",
+}
+UNREADABLE = {"p1": 2}  # slide -> tile
+
+
+def label(slide: str) -> str:
+    return "normal" if slide.startswith("n") else "tumour"
+
+
+def shard(rule: str, **settings) -> Shard:
+    slides = [Slide(name, None, f"patient-{name}", label(name)) for name in sorted(SPLITS)]
+    recipe = {"rule": rule, "settings": settings, "code": "c", "versions": {}, "made_of": {}}
+    return Shard("all", slides, recipe | {"slides": dict.fromkeys(SPLITS)})
+
+
+def build(study: Path) -> None:
+    """Write tiles, splits and a classifier of fold 0 (not trained, but not constant either)."""
+    visit(study / "tiles" / "all.json", shard("tile_slide"), _tile)
+    rows = [
+        {"fold": 0, "slide": name, "patient": f"patient-{name}", "label": label(name), "split": s}
+        for name, s in sorted(SPLITS.items())
+    ]
+    write_table(study / "splits.tsv", rows[0], rows)
+    torch.manual_seed(0)
+    model = Classifier(Backbone("resnet18"), CLASSES, tile_px=TILE_PX, mpp=1.0)
+    index = study / "classifiers" / "fold0.json"
+    sources = [study / "tiles", study / "splits.tsv"]
+    commit(index, shard("train_classifier"), lambda f: model.save(f, {}), upstream=sources)
+
+
+def _tile(slide: Slide, folder: Path) -> dict:
+    if slide.slide == "quarantined":
+        raise Quarantine("E_MPP", "no pixel size; give one in the sheet")
+    count = 0 if slide.slide == "empty" else COUNT
+    rng = np.random.default_rng(sum(map(ord, slide.slide)))
+    pixels = rng.integers(120, 200, size=(count, TILE_PX, TILE_PX, 3), dtype=np.uint8)
+    if slide.label == "tumour":
+        pixels[:, : TILE_PX // 2, : TILE_PX // 2] = (220, 30, 30)
+    group = create_tiles(
+        folder / "tiles.zarr", pixels, count=count, tile_px=TILE_PX, codec="lossless", quality=90
+    )
+    group.attrs.update({"tile_px": TILE_PX, "stride_px": TILE_PX, "mpp": 1.0, "scale": 1.0})
+    corners = np.stack([np.zeros(count), np.arange(count) * TILE_PX], axis=1).astype(np.int64)
+    bad = np.arange(count) == UNREADABLE.get(slide.slide, -1)
+    shares = np.ones(count, np.float32)
+    described = {"origins": corners, "positions_px": corners, "tissue": shares, "blur": shares}
+    for name, described_rows in (described | {"bad": bad}).items():
+        write_rows(group, name, described_rows)
+    return {"tiles": count}

@@ -1,0 +1,52 @@
+"""Studies that several tests start from, made once."""
+
+import shutil
+
+import pytest
+
+from tests.scripts import cohort
+from workflow.scripts.make_cams import make_cams
+from workflow.scripts.make_pseudo_masks import make_pseudo_masks
+
+COMPUTE = {"device": "cpu", "batch": 3, "threads": 1}
+
+
+class Study:
+    """Paths and stages of a study on disk, called as Snakemake would."""
+
+    def __init__(self, root):
+        self.root = root
+        self.tiles, self.splits = root / "tiles" / "all.json", root / "splits.tsv"
+        self.classifier = root / "classifiers" / "fold0.json"
+        self.cams = root / "cams" / "fold0" / "all.json"
+        self.pseudo_masks = root / "pseudo_masks" / "fold0" / "all.json"
+
+    def make_cams(self, *, negative="normal", **changes):
+        settings = {"classes": cohort.CLASSES, "negative": negative}
+        made_of = cohort.shard("make_cams", **settings)
+        fixed = {"shard": made_of, "fold": 0, **settings, **COMPUTE}
+        make_cams(self.tiles, self.splits, self.classifier, self.cams, **(fixed | changes))
+
+    def make_pseudo_masks(self, **changes):
+        settings = {"foreground": 0.6, "background": 0.2, "negative": "normal"}
+        settings |= {"cam_scale": "minmax"} | changes
+        made_of = cohort.shard("make_pseudo_masks", **settings)
+        where = (self.cams, self.tiles, self.splits, self.pseudo_masks)
+        make_pseudo_masks(*where, shard=made_of, fold=0, **settings)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A study up to its pseudo-masks, shared by all tests: copy it, do not change it."""
+    study = Study(tmp_path_factory.mktemp("study"))
+    cohort.build(study.root)
+    study.make_cams()
+    study.make_pseudo_masks()
+    return study
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+    """A copy of `finished` that a test may change."""
+    shutil.copytree(finished.root, tmp_path / "study")
+    return Study(tmp_path / "study")

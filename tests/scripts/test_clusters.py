@@ -1,0 +1,266 @@
+"""From features to the picture of every cluster: train, assign, evaluate, draw."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.scripts import outcome
+from workflow.lib.shard import Shard, manifest, unit, usable
+from workflow.lib.stores import open_group
+from workflow.lib.tables import read_table
+from workflow.scripts.assign_clusters import assign_clusters
+from workflow.scripts.draw_cluster_maps import draw_cluster_maps
+from workflow.scripts.draw_montages import draw_montages
+from workflow.scripts.evaluate_clusters import evaluate_clusters
+from workflow.scripts.train_clusters import train_clusters
+
+
+def train(study, fold=0, **changes):
+    settings = {"count": 2, "pca": 3, "iterations": 20, "restarts": 2, "max_tiles": 1000, "seed": 0}
+    settings |= changes
+    made_of = outcome.shard("train_clusters")
+    index = study / "clusters" / f"fold{fold}.json"
+    train_clusters(
+        [study / "features" / "all.json"],
+        study / "splits.tsv",
+        index,
+        shard=Shard("all", made_of.slides, made_of.recipe | {"settings": settings}),
+        fold=fold,
+        **settings,
+    )
+    return index.with_suffix("")
+
+
+def assign(study, fold=0):
+    assign_clusters(
+        study / "features" / "all.json",
+        study / "clusters" / f"fold{fold}.json",
+        study / "assignments" / f"fold{fold}" / "all.json",
+        shard=outcome.shard("assign_clusters"),
+        fold=fold,
+    )
+
+
+def read(study, slide, fold=0):
+    group = open_group(study / "assignments" / f"fold{fold}" / slide / "assignments.zarr")
+    return group["assignments"][:], group["distance"][:]
+
+
+def indices(study):
+    return [study / "assignments" / f"fold{fold}" / "all.json" for fold in (0, 1)]
+
+
+def evaluate(study, **changes):
+    given = {"shard": outcome.shard("evaluate_clusters"), "seed": 0, "bootstrap": 100} | changes
+    evaluate_clusters(indices(study), study / "splits.tsv", study / "clusters.tsv", **given)
+    return {(row["fold"], row["metric"]): row for row in read_table(study / "clusters.tsv")}
+
+
+def draw(study, fold=0, tiles_per_cluster=4):
+    index = study / "montages" / f"fold{fold}.json"
+    draw_montages(
+        [study / "tiles" / "all.json"],
+        [study / "assignments" / f"fold{fold}" / "all.json"],
+        study / "splits.tsv",
+        index,
+        shard=outcome.shard("draw_montages"),
+        fold=fold,
+        tiles_per_cluster=tiles_per_cluster,
+        seed=0,
+    )
+    return index.with_suffix("")
+
+
+def draw_maps(study, max_side_px=48):
+    index = study / "cluster_maps" / "all.json"
+    draw_cluster_maps(
+        study / "tiles" / "all.json",
+        study / "tissue" / "all.json",
+        indices(study),
+        study / "splits.tsv",
+        index,
+        shard=outcome.shard("draw_cluster_maps"),
+        max_side_px=max_side_px,
+    )
+    return index.parent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    study = tmp_path_factory.mktemp("clusters")
+    outcome.build(study)
+    for fold in (0, 1):
+        train(study, fold)
+        assign(study, fold)
+    return study
+
+
+@pytest.fixture
+def study(built, tmp_path):
+    shutil.copytree(built, tmp_path / "study")
+    return tmp_path / "study"
+
+
+def test_clusters_are_fitted_on_the_training_slides_of_their_fold(study):
+    facts = manifest(study / "clusters" / "fold0")["facts"]
+    # fold 0 trains on c and e with six tiles each, on empty with none; lost is quarantined
+    assert (facts["k"], facts["n_tiles"], facts["n_slides"]) == (2, 12, 3)
+    arrays = np.load(study / "clusters" / "fold0" / "clusters.npz")
+    assert arrays["mean"].shape == (4,) and arrays["centroids"].shape[0] == 2
+    rows = [open_group(study / "features" / s / "features.zarr")["features"][:] for s in "ce"]
+    assert np.allclose(arrays["mean"], np.concatenate(rows).mean(0), atol=1e-5)
+
+
+def test_slides_outside_of_training_do_not_touch_the_clusters(study):
+    """Neither retrained nor other bytes when the features of a test slide change."""
+    before = (study / "clusters" / "fold0" / "manifest.json").read_bytes()
+    shutil.rmtree(study / "features" / "a1")
+    train(study)
+    assert (study / "clusters" / "fold0" / "manifest.json").read_bytes() == before
+
+
+def test_every_slide_gets_an_assignment_per_tile(study):
+    expected = sorted(set(outcome.SLIDES) - {"lost"})
+    assert usable(study / "assignments" / "fold0", outcome.SLIDES) == expected
+    for slide in expected:
+        ids, distance = read(study, slide)
+        assert len(ids) == len(distance) == outcome.count(slide)
+        assert ids.dtype == np.int32 and distance.dtype == np.float32
+    assert manifest(unit(study / "assignments" / "fold0", "empty"))["verdict"] == "ok_empty"
+    assert manifest(unit(study / "assignments" / "fold0", "lost"))["verdict"] == "E_MPP"
+    assert len({tuple(set(read(study, slide)[0])) for slide in ("a2", "b", "d", "e")}) == 1
+
+
+def test_the_same_seed_gives_the_same_bytes(study, tmp_path):
+    first = (study / "clusters" / "fold0" / "clusters.npz").read_bytes()
+    shutil.rmtree(study / "clusters")
+    train(study)
+    assert (study / "clusters" / "fold0" / "clusters.npz").read_bytes() == first
+
+
+def test_no_more_tiles_than_asked_are_fitted(study):
+    folder = train(study, max_tiles=7)
+    assert manifest(folder)["facts"]["n_tiles"] == 7
+
+
+def test_more_clusters_than_tiles_are_said_and_not_made(study, caplog):
+    folder = train(study, count=500)
+    assert manifest(folder)["facts"]["k"] <= 12
+    assert "clusters instead of 500" in caplog.text
+
+
+def spoil(study, slide, tile, value):
+    """Replace one feature of a slide, under a new manifest."""
+    path = study / "features" / slide / "features.zarr"
+    features = open_group(path)["features"][:]
+    features[tile, 1] = value
+    shutil.rmtree(path)
+    group = outcome.create_group(path, {"encoder": "made up", "mpp": 1.0})
+    outcome.write_rows(group, "features", features)
+
+
+def test_a_feature_that_is_nan_stops_training_and_names_slide_and_tile(study):
+    spoil(study, "e", 4, np.nan)
+    shutil.rmtree(study / "clusters")
+    with pytest.raises(ValueError, match=r"^e: the features of tile 4 are not finite"):
+        train(study)
+    assert not (study / "clusters" / "fold0").exists()
+
+
+def test_a_feature_that_is_nan_is_not_assigned(study):
+    spoil(study, "a1", 2, np.nan)
+    shutil.rmtree(study / "assignments" / "fold0")
+    with pytest.raises(RuntimeError, match=r"1 of 8 slides failed.* a1: .* tile 2 "):
+        assign(study)
+    assert len(read(study, "b")[0]) == 6  # the others are kept
+
+
+def test_features_of_another_encoder_are_not_assigned(study):
+    path = study / "features" / "a1" / "features.zarr"
+    features = open_group(path)["features"][:]
+    shutil.rmtree(path)
+    outcome.write_rows(outcome.create_group(path, {"encoder": "other"}), "features", features)
+    shutil.rmtree(study / "assignments" / "fold0")
+    with pytest.raises(RuntimeError, match=r"a1 has features of .*other.* extract the features"):
+        assign(study)
+
+
+def test_training_slides_without_a_tile_are_an_error_that_says_what_to_do(study):
+    text = (study / "splits.tsv").read_text()
+    for row in ("0\tc\tC\tnormal\t", "0\te\tE\ttumour\t"):
+        text = text.replace(f"{row}train", f"{row}test")
+    (study / "splits.tsv").write_text(text)
+    with pytest.raises(ValueError, match=r"No training slide of fold 0 .*min_tissue"):
+        train(study)
+
+
+def test_clusters_that_follow_the_labels_agree_fully(study):
+    rows = evaluate(study)
+    for fold in ("0", "1", "all"):
+        assert float(rows[fold, "nmi"]["value"]) == float(rows[fold, "ari"]["value"]) == 1
+        assert float(rows[fold, "purity"]["value"]) == 1
+    assert float(rows["0", "chance_purity"]["value"]) == pytest.approx(2 / 3, abs=1e-6)
+    assert rows["0", "nmi"]["n"] == "3" and rows["all", "nmi"]["n"] == "6"
+    assert {(row["level"], row["method"]) for row in rows.values()} == {("tile", "kmeans")}
+
+
+def test_a_study_without_labels_has_no_agreement(study):
+    text = (study / "splits.tsv").read_text()
+    text = text.replace("\tnormal\t", "\t\t").replace("\ttumour\t", "\t\t")
+    (study / "splits.tsv").write_text(text)
+    assert evaluate(study) == {}
+
+
+def test_one_label_in_a_fold_leaves_agreement_empty(study):
+    text = (study / "splits.tsv").read_text()
+    (study / "splits.tsv").write_text(text.replace("0\ta1\tA\tnormal", "0\ta1\tA\ttumour"))
+    rows = evaluate(study)
+    assert rows["0", "nmi"]["value"] == rows["all", "nmi"]["value"] == ""
+    assert rows["1", "nmi"]["value"] == "1"
+
+
+def test_the_montage_counts_every_tile_and_draws_each_cluster(study):
+    folder = draw(study)
+    sizes = read_table(folder / "sizes.tsv")
+    assert [row["cluster"] for row in sizes] == ["0", "1"]
+    assert sum(int(row["tiles"]) for row in sizes) == 6 * 6
+    assert sorted((row["tiles[normal]"], row["tiles[tumour]"]) for row in sizes) == [
+        ("0", "24"),
+        ("12", "0"),
+    ]
+    page = np.asarray(Image.open(folder / "montage.png"))
+    assert page.ndim == 3 and page.shape[0] > 2 * 96
+    again = (folder / "montage.png").read_bytes()
+    shutil.rmtree(study / "montages")
+    assert (draw(study) / "montage.png").read_bytes() == again
+
+
+def test_a_map_uses_the_fold_that_tests_the_slide(study):
+    maps = draw_maps(study)
+    folds = {slide: manifest(maps / slide)["facts"]["fold"] for slide in ("a1", "b", "c", "empty")}
+    assert folds == {"a1": 0, "b": 0, "c": 1, "empty": 1}
+    assert manifest(maps / "lost")["verdict"] == "E_MPP"
+    assert manifest(maps / "empty")["verdict"] == "ok_empty"
+    for slide in usable(maps, outcome.SLIDES):
+        page = np.asarray(Image.open(maps / slide / "cluster_map.png"))
+        assert page.shape[0] > 32 and page.shape[1] > 48
+
+
+def test_a_slide_that_no_fold_tests_is_drawn_with_fold_0(study):
+    text = (study / "splits.tsv").read_text()
+    (study / "splits.tsv").write_text(text.replace("\ttest\n", "\ttrain\n"))
+    maps = draw_maps(study)
+    assert manifest(maps / "c")["facts"]["fold"] == 0
+
+
+def test_a_map_is_no_larger_than_asked(study):
+    widths = []
+    for max_side_px in (24, 48, 400):  # the tiles hold 48 px, and a map invents none
+        with Image.open(draw_maps(study, max_side_px) / "b" / "cluster_map.png") as page:
+            pixels = np.asarray(page)
+        shutil.rmtree(study / "cluster_maps")
+        drawn = (pixels[62 : 62 + 16, 16 : 16 + 160] != 255).any(axis=(0, 2))
+        widths.append(int(drawn.sum()))
+    assert widths == [24, 48, 48]

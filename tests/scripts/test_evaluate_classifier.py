@@ -1,0 +1,138 @@
+import pytest
+
+from tests.scripts import outcome
+from workflow.lib.tables import METRICS, read_table
+from workflow.scripts.evaluate_classifier import evaluate_classifier
+
+TUMOUR = {  # probability of each of six tiles
+    "a1": [0.1, 0.2, 0.1, 0.2, 0.1, 0.6],
+    "a2": [0.9, 0.8, 0.9, 0.8, 0.9, 0.3],
+    "b": [0.2, 0.3, 0.2, 0.3, 0.2, 0.5],
+    "c": [0.6] * 6,
+    "d": [0.9] * 6,
+    "e": [0.7] * 6,
+    "empty": [],
+    "lost": [0.9] * 6,
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    study = tmp_path_factory.mktemp("scores")
+    outcome.build(study)
+    outcome.write_scores(study, TUMOUR.__getitem__)
+    return study
+
+
+def evaluate(study, **changes):
+    given = {
+        "scores": [study / "scores" / f"fold{fold}" / "all.json" for fold in (0, 1)],
+        "splits": study / "splits.tsv",
+        "evaluation": study / "classifier.tsv",
+        "slides": study / "slides.tsv",
+        "curves": study / "curves.tsv",
+        "shard": outcome.shard("evaluate_classifier"),
+        "classes": outcome.CLASSES,
+        "level": "image",
+        "pooling": "mean",
+        "seed": 0,
+        "bootstrap": 200,
+    }
+    evaluate_classifier(**(given | changes))
+    rows = read_table(study / "classifier.tsv")
+    return {(row["fold"], row["level"], row["metric"]): row for row in rows}
+
+
+def test_slides_are_scored_by_hand(study):
+    rows = evaluate(study)
+    values = {key: row["value"] for key, row in rows.items()}
+    # fold 0: normal a1 .22, tumour a2 .77 and b .28 (called normal)
+    assert values["0", "image", "auroc"] == "1"
+    assert float(values["0", "image", "accuracy"]) == pytest.approx(2 / 3, abs=1e-6)
+    assert values["0", "image", "balanced_accuracy"] == "0.75"
+    # all: normal .22 .6, tumour .77 .28 .9 .7: of 8 pairs only .6 over .28 is wrong
+    assert values["all", "image", "auroc"] == "0.875"
+    cells = {
+        (t, p): values["all", "image", f"confusion[true={t},predicted={p}]"]
+        for t in outcome.CLASSES
+        for p in outcome.CLASSES
+    }
+    assert list(cells.values()) == ["1", "1", "1", "3"]
+    assert rows["all", "image", "auroc"]["method"] == "classifier (mean)"
+    assert tuple(rows["all", "image", "auroc"]) == METRICS
+
+
+def test_slides_without_tiles_or_scores_are_listed_but_not_counted(study):
+    rows = evaluate(study)
+    assert [rows[fold, "image", "auroc"]["n"] for fold in ("0", "1", "all")] == ["3", "3", "6"]
+    listed = {row["slide"]: row for row in read_table(study / "slides.tsv")}
+    assert listed["empty"]["note"] == "no tile to classify" and listed["empty"]["predicted"] == ""
+    assert listed["lost"]["note"].startswith("not classified")
+    assert listed["b"]["predicted"] == "normal" and listed["b"]["label"] == "tumour"
+    assert float(listed["b"]["score[tumour]"]) == pytest.approx(0.283333, abs=1e-6)
+
+
+def test_tiles_carry_the_label_of_their_image(study):
+    rows = evaluate(study)
+    # fold 0: of the 18 tiles a1 has one above a half, a2 one not, b none
+    assert float(rows["0", "tile", "accuracy"]["value"]) == pytest.approx(10 / 18, abs=1e-6)
+    assert rows["0", "tile", "auroc"]["n"] == "3"
+
+
+@pytest.mark.parametrize("level", ["slide", "annotation"])
+def test_tiles_are_not_scored_where_only_slides_are_labelled(study, level):
+    rows = evaluate(study, level=level)
+    assert {key[1] for key in rows} == {level}
+    assert {row["level"] for row in read_table(study / "curves.tsv")} == {level}
+
+
+def test_one_class_alone_gives_an_empty_auroc_not_0(study):
+    members = [slide for slide in outcome.shard("x").slides if slide.slide in ("b", "d", "e")]
+    only = type(outcome.shard("x"))("all", members, {})
+    rows = evaluate(study, shard=only)
+    row = rows["all", "image", "auroc"]
+    assert row["value"] == row["ci_low"] == row["ci_high"] == "" and row["n"] == "3"
+    assert rows["all", "image", "accuracy"]["value"] == "0.666667"
+
+
+def test_one_patient_alone_has_no_interval(study):
+    members = [slide for slide in outcome.shard("x").slides if slide.patient == "A"]
+    rows = evaluate(study, shard=type(outcome.shard("x"))("all", members, {}))
+    row = rows["0", "image", "auroc"]
+    assert (row["value"], row["ci_low"], row["ci_high"]) == ("1", "", "")
+
+
+def test_validation_slides_are_never_scored(study):
+    evaluate(study)
+    listed = [(row["slide"], row["fold"]) for row in read_table(study / "slides.tsv")]
+    expected = [
+        (name, str(fold))
+        for fold in (0, 1)
+        for name, about in outcome.SLIDES.items()
+        if about[2 + fold] == "test"
+    ]
+    assert listed == expected
+
+
+def test_curves_have_a_point_per_score_of_the_second_class(study):
+    evaluate(study)
+    points = [
+        row
+        for row in read_table(study / "curves.tsv")
+        if (row["level"], row["fold"]) == ("image", "all")
+    ]
+    assert {row["class"] for row in points} == {"tumour"}
+    assert len(points) == 6
+    assert (points[0]["precision"], points[0]["recall"]) == ("1", "0.25")
+    assert (points[-1]["false_positive_rate"], points[-1]["recall"]) == ("1", "1")
+
+
+def test_scores_of_other_classes_are_refused(study):
+    classes = ["tumour", "normal"]
+    with pytest.raises(RuntimeError, match=r"classify its tiles again"):
+        evaluate(study, classes=classes)
+
+
+def test_no_test_slide_gives_empty_tables(study):
+    rows = evaluate(study, shard=type(outcome.shard("x"))("all", [], {}))
+    assert rows == {} and read_table(study / "slides.tsv") == []

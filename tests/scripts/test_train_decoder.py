@@ -1,0 +1,179 @@
+"""Training a decoder on a study on disk: resumable, blind to test slides and to pixel masks."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from tests.scripts import cohort
+from tests.scripts.conftest import COMPUTE
+from workflow.lib.classifiers import Classifier
+from workflow.lib.shard import manifest
+from workflow.lib.tables import read_table
+from workflow.scripts import train_decoder as script
+
+NEGEV = {
+    "background": "official",
+    "seeds": "cam",
+    "foreground_pixels": 1,
+    "background_pixels": 1,
+    "dilate_px": 3,
+    "seed_weight": 1.0,
+    "epochs": 2,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-4,
+    "augment": {"flips": True, "rotations": True, "colour_jitter": 0.1},
+}
+
+
+def train(study, *, out="a", seed=0, cam_scale="minmax", negative="normal", **changes):
+    negev = NEGEV | changes
+    settings = {"negev": negev, "seed": seed, "cam_scale": cam_scale, "negative": negative}
+    index = study.root / "decoders" / "negev" / out / "fold0.json"
+    script.train_decoder(
+        [study.tiles],
+        [study.cams],
+        [study.pseudo_masks],
+        study.splits,
+        study.classifier,
+        index,
+        shard=cohort.shard("train_decoder", **settings),
+        fold=0,
+        method="negev",
+        work=index.with_name(".work"),
+        device=COMPUTE["device"],
+        threads=COMPUTE["threads"],
+        **settings,
+    )
+    return index.with_suffix("")
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trained(finished, tmp_path_factory):
+    root = tmp_path_factory.mktemp("trained") / "study"
+    shutil.copytree(finished.root, root)
+    study = type(finished)(root)
+    return study, train(study)
+
+
+def test_it_says_how_it_was_made_and_that_no_pixel_mask_took_part(trained):
+    study, folder = trained
+    record = json.loads((folder / "model.json").read_text())
+    assert record["pixel_masks_used"] == 0
+    assert record["chosen_by"].startswith("the last epoch")
+    assert record["method"] == "negev"
+    assert record["settings"]["background"] == "official"
+    assert record["classifier"] == manifest(study.classifier.with_suffix(""))["recipe"]
+    rows = read_table(folder / "curves.tsv")
+    assert [(row["epoch"], row["split"]) for row in rows] == [
+        ("1", "train"),
+        ("1", "val"),
+        ("2", "train"),
+        ("2", "val"),
+    ]
+    assert manifest(folder)["facts"]["best_epoch"] == 2
+    assert not list(folder.parent.glob(".*work*"))
+
+
+def test_the_classifier_on_disk_and_what_it_says_are_untouched(trained, finished):
+    study, _ = trained
+    name = "model.safetensors"
+    before = (finished.classifier.with_suffix("") / name).read_bytes()
+    assert (study.classifier.with_suffix("") / name).read_bytes() == before
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(trained):
+    study, folder = trained
+    assert weights(train(study, out="b")) == weights(folder)
+    assert weights(train(study, out="c", seed=1)) != weights(folder)
+
+
+def test_interrupted_and_resumed_gives_the_same_bytes(trained, monkeypatch):
+    study, folder = trained
+    calls = []
+
+    class Interrupted(script.SeedLesson):
+        def validate(self):
+            calls.append(1)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return super().validate()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(script, "SeedLesson", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(study, out="d")
+    assert weights(train(study, out="d")) == weights(folder)
+
+
+def test_seeds_from_pseudo_masks_are_another_decoder(trained):
+    study, folder = trained
+    assert weights(train(study, out="e", seeds="pseudo_mask")) != weights(folder)
+
+
+def test_pseudo_masks_count_only_where_seeds_are_drawn_from_them(trained):
+    study, folder = trained
+    recipe = manifest(folder)["recipe"]
+    masked = manifest(train(study, out="h", seeds="pseudo_mask"))["recipe"]
+    study.make_pseudo_masks(foreground=0.5)
+    assert manifest(train(study))["recipe"] == recipe
+    assert manifest(train(study, out="h", seeds="pseudo_mask"))["recipe"] != masked
+
+
+def test_without_a_negative_class_there_is_no_negative_term(trained):
+    study, _ = trained
+    rows = read_table(train(study, out="f", negative=None) / "curves.tsv")
+    assert {row["negative_loss"] for row in rows} == {"0"}
+    rows = read_table(train(study, out="g") / "curves.tsv")
+    assert "0" not in {row["negative_loss"] for row in rows if row["split"] == "val"}
+
+
+def test_a_fold_without_validation_slides_trains_all_the_same(study):
+    text = study.splits.read_text()
+    study.splits.write_text(text.replace("\tval", "\ttest"))
+    study.make_cams()
+    study.make_pseudo_masks()
+    rows = read_table(train(study) / "curves.tsv")
+    assert [(row["epoch"], row["split"]) for row in rows] == [("1", "train"), ("2", "train")]
+
+
+def test_a_fold_without_training_tiles_stops_with_a_sentence(study):
+    text = study.splits.read_text()
+    study.splits.write_text(text.replace("\ttrain", "\ttest"))
+    study.make_cams()
+    study.make_pseudo_masks()
+    with pytest.raises(ValueError, match="Fold 0 has no training tile"):
+        train(study)
+
+
+def test_an_unknown_method_is_refused(study):
+    with pytest.raises(ValueError, match="no decoder is trained for method 'irn'"):
+        script.train_decoder(
+            *([[]] * 3),
+            *([study.splits] * 3),
+            shard=cohort.shard("train_decoder"),
+            fold=0,
+            method="irn",
+            negative=None,
+            cam_scale="minmax",
+            negev=NEGEV,
+            seed=0,
+            device="cpu",
+            threads=1,
+            work=study.root,
+        )
+
+
+def test_what_a_classifier_says_is_the_same_before_and_after(trained, finished):
+    study, _ = trained
+    tiles = torch.rand(2, 3, cohort.TILE_PX, cohort.TILE_PX)
+    before, after = (
+        Classifier.load(s.classifier.with_suffix("")).logits(tiles) for s in (finished, study)
+    )
+    assert torch.equal(before, after)

@@ -1,0 +1,170 @@
+"""The pinned environments say the same, and hold what the code imports."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+)")
+OURS = {"workflow", "demo", "tests", "benchmarks"}
+
+# Import names of distributions that are called otherwise.
+MODULES = {
+    "cv2": "opencv-python-headless",
+    "jinja2": "jinja2",
+    "openslide": "openslide-python",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+# Needed without being imported: command lines, libraries behind others, the build of `-e .`.
+TOOLS = {
+    "huggingface-hub": "timm fetches from the hub with it",
+    "imagecodecs": "tifffile decodes with it",
+    "openslide-bin": "the C library behind openslide-python",
+    "pytest-xdist": "make test",
+    "ruff": "make lint",
+    "setuptools": "make env",
+    "snakefmt": "make lint",
+    "snakemake": "the workflow",
+    "snakemake-executor-plugin-slurm": "the Slurm profile",
+}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    found = {}
+    for line in lines:
+        line = line.split("#")[0].strip()
+        if line and not line.startswith("-c "):
+            name, version = PIN.fullmatch(line).groups()  # anything but an exact pin fails here
+            assert normal(name) not in found, f"{name} is pinned twice"
+            found[normal(name)] = version
+    return found
+
+
+def requirements() -> dict[str, str]:
+    return pins((ROOT / "envs/requirements.txt").read_text().splitlines())
+
+
+def lock() -> dict[str, str]:
+    return pins((ROOT / "envs/lock.txt").read_text().splitlines())
+
+
+def conda(name: str) -> dict[str, str]:
+    listed = yaml.safe_load((ROOT / "envs" / name).read_text())["dependencies"]
+    (packages,) = [entry["pip"] for entry in listed if isinstance(entry, dict)]
+    return pins(packages)
+
+
+def third_party(files: list[Path]) -> set[str]:
+    """Distributions that `files` import themselves."""
+    names = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module.split(".")[0])
+    names -= set(sys.stdlib_module_names) | OURS
+    return {normal(MODULES.get(name, name)) for name in names}
+
+
+def reachable(script: Path) -> list[Path]:
+    """The script and every module of the project that it imports, directly or not."""
+    found, waiting = set(), [script]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            files = [ROOT / Path(*name.split(".")).with_suffix(".py") for name in names]
+            waiting += [path for path in files if path.is_file()]
+    return sorted(found)
+
+
+SCRIPTS = sorted(
+    path for path in (ROOT / "workflow/scripts").glob("*.py") if path.stem != "__init__"
+)
+
+
+def test_requirements_are_what_the_lock_holds():
+    assert requirements().items() <= lock().items()
+
+
+def test_lock_holds_what_the_requirements_need():
+    """Every dependency, to the last, of every requirement that this platform installs."""
+    missing, seen, waiting = set(), set(), list(requirements())
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name not in lock():
+            missing.add(name)
+        for need in importlib.metadata.requires(name) or ():
+            dependency, _, marker = need.partition(";")
+            known = normal(re.match(r"[A-Za-z0-9._-]+", dependency)[0])
+            if not marker and known not in seen:
+                waiting.append(known)
+    assert not missing
+
+
+def test_environment_is_the_locked_one():
+    installed = {
+        normal(found.metadata["Name"]): found.version
+        for found in importlib.metadata.distributions()
+    }
+    other = {
+        name: (installed[name], version)
+        for name, version in lock().items()
+        if installed.get(name, version) != version
+    }
+    assert not other, "installed and locked versions differ: run make env"
+
+
+@pytest.mark.parametrize("name", ["imaging.yaml", "learning.yaml"])
+def test_conda_files_hold_the_same_versions(name):
+    assert conda(name).items() <= requirements().items()
+
+
+def test_learning_extends_imaging():
+    assert conda("imaging.yaml").items() < conda("learning.yaml").items()
+
+
+def test_torch_and_torchvision_are_the_pair_that_imports():
+    assert (requirements()["torch"], requirements()["torchvision"]) == ("2.14.1", "0.29.1")
+
+
+def test_every_import_is_a_requirement():
+    files = [file for folder in OURS for file in (ROOT / folder).rglob("*.py")]
+    assert third_party(files) <= set(requirements())
+
+
+def test_every_requirement_is_imported_or_a_tool():
+    files = [file for folder in OURS for file in (ROOT / folder).rglob("*.py")]
+    assert set(requirements()) - third_party(files) <= set(TOOLS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_conda_environment_holds_what_a_script_imports(script):
+    """learning.yaml is enough for every rule, imaging.yaml for those without torch."""
+    needed = third_party(reachable(script))
+    name = "learning.yaml" if "torch" in needed else "imaging.yaml"
+    assert needed <= set(conda(name))

@@ -1,0 +1,125 @@
+"""verify finds damage, explain says why, run shows what matters."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from workflow.lib.explanation import changes, is_outdated, recorded_recipe, sidecar
+from workflow.lib.shard import Shard, checksum, commit, write_json
+from workflow.tools import explain, run, verify
+
+RECIPE = {"rule": "r", "settings": {"a": 1, "b": 2}, "slides": {"s1": {"identity": "x"}}}
+
+
+@pytest.fixture
+def results(tmp_path):
+    def work(folder):
+        (folder / "x.zarr").mkdir()
+        (folder / "x.zarr" / "c0").write_bytes(b"12345")
+        return {}
+
+    commit(tmp_path / "tiles" / "s1.json", Shard("s1", [], RECIPE), work)
+    table = tmp_path / "splits.tsv"
+    table.write_text("fold\n")
+    write_json(sidecar(table), {"recipe": RECIPE, "files": {"splits.tsv": checksum(table)}})
+    return tmp_path
+
+
+def verified(results, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["verify", str(results)])
+    return verify.main(), capsys.readouterr().out
+
+
+def test_verify_passes_a_whole_study(results, monkeypatch, capsys):
+    status, out = verified(results, monkeypatch, capsys)
+    assert status == 0 and "2 results checked, 0 problems found." in out
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda r: (r / "tiles/s1/x.zarr/c0").unlink(), "c0: is missing"),
+        (lambda r: (r / "tiles/s1/x.zarr/c0").write_bytes(b"12346"), "c0: its bytes changed"),
+        (lambda r: (r / "tiles/s1/x.zarr/c0").write_bytes(b"1"), "has 1 bytes instead of 5"),
+        (lambda r: (r / "tiles/s1/x.zarr/c1").write_bytes(b""), "c1: is not in the manifest"),
+        (lambda r: (r / "tiles/s1/manifest.json").write_text("{"), "cannot be read"),
+        (lambda r: (r / "splits.tsv").write_text("gold\n"), "splits.tsv: its bytes changed"),
+    ],
+)
+def test_verify_names_every_kind_of_damage(results, monkeypatch, capsys, damage, sentence):
+    damage(results)
+    status, out = verified(results, monkeypatch, capsys)
+    assert status == 1 and sentence in out and "1 problems found" in out
+
+
+def test_verify_of_nothing_is_an_error(tmp_path, monkeypatch, capsys):
+    status, out = verified(tmp_path / "none", monkeypatch, capsys)
+    assert status == 1 and "there is no such folder" in out
+
+
+def test_recipes_are_recorded_in_indices_and_sidecars(results):
+    assert recorded_recipe(results / "tiles" / "s1.json") == RECIPE
+    assert recorded_recipe(results / "splits.tsv") == RECIPE
+    assert recorded_recipe(results / "metrics.tsv") is None
+    assert not is_outdated(results / "splits.tsv", RECIPE)
+    assert is_outdated(results / "splits.tsv", RECIPE | {"settings": {"a": 2, "b": 1}})
+
+
+def test_changes_name_the_key_and_both_values():
+    new = {"rule": "r", "settings": {"a": 2, "b": 1}, "slides": {"s1": {"identity": "x"}, "s2": None}}
+    assert changes(RECIPE, new) == [("settings.a", 1, 2), ("settings.b", 2, 1)]
+    assert changes(RECIPE, RECIPE) == []
+
+
+DRY_RUN = """
+rule tile_slide:
+    input: results/demo/checks/a.json
+    output: results/demo/tiles/a.json
+    log: logs/demo/tile_slide/a.log
+    jobid: 3
+    reason: Params have changed since last execution: ...
+    wildcards: shard=a
+
+rule extract_features:
+    input: results/demo/tiles/a.json
+    output: results/demo/features/a.json
+    jobid: 2
+    reason: Input files updated by another job: results/demo/tiles/a.json
+
+rule all:
+    input: results/demo/report.html
+    jobid: 0
+    reason: Input files updated by another job: results/demo/report.html
+"""
+
+
+def test_explain_gives_key_old_value_new_value():
+    noted = {
+        "results/demo/tiles/a.json": {
+            "slides": ["s1", "s2"],
+            "changes": [["settings.mpp", 0.5, 1.0]],
+        }
+    }
+    assert explain.explain(DRY_RUN, noted) == [
+        "tile_slide: 1 job over 2 slides",
+        "    mpp: 0.5 -> 1.0",
+        "extract_features: 1 job over 0 slides",
+        "    a stage before it runs",
+    ]
+    assert explain.explain("Nothing to be done.", {})[0].startswith("Nothing to be done")
+
+
+def test_run_shows_sentences_and_trouble_only(capsys):
+    run.show(
+        io.StringIO(
+            "Building DAG of jobs...\nrule tile_slide:\n    output: x\n"
+            "tile_slide s1: cut 4 slides into 80 tiles.\n3 of 9 steps (33%) done\n"
+            "Error in rule tile_slide:\n    jobid: 3\n"
+        )
+    )
+    shown = capsys.readouterr().err
+    assert "cut 4 slides into 80 tiles" in shown and "3/9 steps" in shown
+    assert "jobid: 3" in shown and "Building DAG" not in shown
+    assert json.dumps("output: x") not in shown

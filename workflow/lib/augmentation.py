@@ -1,0 +1,86 @@
+"""Random changes that leave the label of a tile true: where it lies and how it was stained.
+
+Every tile of a batch is changed on its own, in a few tensor operations, so it costs as little on
+a GPU as on a CPU. The random numbers come from one generator on the CPU: the same on any device.
+"""
+
+import torch
+
+LUMA = torch.tensor([0.299, 0.587, 0.114])  # how bright the eye sees R, G and B (Rec. 601)
+HUE_SHARE = 0.1  # of the jitter's strength; hue shifts are what tells stains apart, so keep small
+
+
+def augment(
+    tiles: torch.Tensor,
+    *,
+    flips: bool,
+    rotations: bool,
+    colour_jitter: float,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Augment square RGB tiles (B, 3, t, t), float in 0..1; the same shape and range come back.
+
+    flips: mirror left-right and up-down, each for half of the tiles
+    rotations: turn by 0, 90, 180 or 270 degrees, exactly
+    colour_jitter: 0..1, strength s of `jitter_colour`; 0 leaves colours alone
+    """
+    tiles = orient(tiles, flips=flips, rotations=rotations, generator=generator)
+    if colour_jitter:
+        tiles = jitter_colour(tiles, colour_jitter, generator=generator)
+    return tiles
+
+
+def orient(
+    tiles: torch.Tensor, *, flips: bool, rotations: bool, generator: torch.Generator
+) -> torch.Tensor:
+    """Mirror and turn each tile (B, C, t, t) at random; no pixel is interpolated."""
+    tiles = tiles.clone()
+    if flips:
+        for axis in (-1, -2):
+            chosen = torch.rand(len(tiles), generator=generator) < 0.5
+            tiles[chosen] = tiles[chosen].flip(axis)
+    if rotations:
+        turns = torch.randint(4, (len(tiles),), generator=generator)
+        for quarter in (1, 2, 3):
+            chosen = turns == quarter
+            tiles[chosen] = tiles[chosen].rot90(quarter, (-2, -1))
+    return tiles
+
+
+def jitter_colour(
+    tiles: torch.Tensor, strength: float, *, generator: torch.Generator
+) -> torch.Tensor:
+    """Change brightness, contrast, saturation and hue of each tile (B, 3, t, t) at random.
+
+    Brightness, contrast and saturation are scaled by 1 - strength .. 1 + strength as torchvision
+    does; hue turns by up to 0.1 * strength of the colour circle either way (0.5 gives the
+    ColorJitter(.5, .5, .5, .05) of NEGEV). All four together are one affine map of RGB per tile.
+    """
+    draws = torch.rand(len(tiles), 4, generator=generator) * 2 - 1
+    brightness, contrast, saturation = (1 + strength * draws[:, :3]).to(tiles.device).unbind(1)
+    angle = (2 * torch.pi * HUE_SHARE * strength * draws[:, 3]).to(tiles.device)
+    luma = LUMA.to(tiles.device)
+    grey = luma.expand(3, 3)  # every channel becomes the luma
+    tint = _turn(angle) @ _blend(torch.eye(3, device=tiles.device), grey, saturation)
+    tint = tint * (brightness * contrast)[:, None, None]
+    # Contrast moves away from the mean luma of the tile, which the brightness has scaled.
+    mean = (tiles.mean(dim=(2, 3)) @ luma) * brightness
+    pixels = torch.einsum("bij,bjhw->bihw", tint, tiles)
+    return (pixels + (mean * (1 - contrast))[:, None, None, None]).clamp(0, 1)
+
+
+def _blend(one: torch.Tensor, other: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """share * one + (1 - share) * other for each of B shares: (3, 3) -> (B, 3, 3)."""
+    share = share[:, None, None]
+    return share * one + (1 - share) * other
+
+
+def _turn(angle: torch.Tensor) -> torch.Tensor:
+    """Rotations of RGB about the grey axis by `angle` (B,) in radians: (B, 3, 3).
+
+    Rodrigues' formula; grey stays grey, and the sum of the channels stays what it is.
+    """
+    eye, third = torch.eye(3, device=angle.device), torch.full((3, 3), 1 / 3, device=angle.device)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device) / 3**0.5
+    sine, cosine = angle.sin()[:, None, None], angle.cos()[:, None, None]
+    return cosine * eye + (1 - cosine) * third + sine * cross

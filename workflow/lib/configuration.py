@@ -1,0 +1,149 @@
+"""The config: what is wrong with it, in sentences that name the key, the value and the fix."""
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
+WITHOUT_FILE = ("random", "imagenet", "hub")
+KINDS = {
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a section with keys",
+    "null": "null",
+}
+
+
+def schema_faults(config: dict, schema: dict) -> list[str]:
+    """Everything in `config` that the JSON Schema refuses, one sentence each."""
+    errors = Draft202012Validator(schema).iter_errors(config)
+    return sorted({sentence for error in errors for sentence in _sentences(error)})
+
+
+def check_config(config: dict) -> list[str]:
+    """What no schema can see in a `config` that fits it: keys that contradict each other."""
+    return [
+        *_label_faults(config),
+        *_checkpoint_faults(config),
+        *_tile_faults(config),
+        *_threshold_faults(config),
+    ]
+
+
+def _label_faults(config: dict) -> Iterator[str]:
+    classes, negative = config["labels"]["classes"], config["labels"]["negative"]
+    if len(classes) == 1:
+        yield (
+            f"labels.classes: {classes[0]!r} alone cannot be told from anything; "
+            "name two classes, or none for a study without labels"
+        )
+    if len({name.casefold() for name in classes}) < len(classes):
+        yield f"labels.classes: {', '.join(classes)} differ only in case; use other names"
+    if negative is not None and negative not in classes:
+        yield (
+            f"labels.negative: {negative!r} is not in labels.classes ({', '.join(classes)}); "
+            "write one of them or null"
+        )
+
+
+def _checkpoint_faults(config: dict) -> Iterator[str]:
+    for section in ("extract_features", "train_classifier"):
+        checkpoint = config[section]["checkpoint"]
+        if checkpoint not in WITHOUT_FILE and config["weights"] is None:
+            yield (
+                f"{section}.checkpoint: {checkpoint!r} is a file, but weights names no folder; "
+                "set weights to the folder that holds it, or use random or imagenet"
+            )
+
+
+def _tile_faults(config: dict) -> Iterator[str]:
+    tile, refine, check = config["tile_slide"], config["refine_masks"], config["check_slide"]
+    if tile["stride_px"] > tile["tile_px"]:
+        yield (
+            f"tile_slide.stride_px: {tile['stride_px']} leaves gaps between tiles of "
+            f"{tile['tile_px']} px; use at most tile_px"
+        )
+    if tile["tile_px"] % refine["downsample"]:
+        yield (
+            f"refine_masks.downsample: {refine['downsample']} does not divide "
+            f"tile_slide.tile_px, {tile['tile_px']}"
+        )
+    if check["mpp_min"] >= check["mpp_max"]:
+        yield f"check_slide.mpp_min: {check['mpp_min']} is not below mpp_max, {check['mpp_max']}"
+    if not check["mpp_min"] <= tile["mpp"] <= check["mpp_max"]:
+        yield (
+            f"tile_slide.mpp: {tile['mpp']} is outside check_slide.mpp_min and mpp_max "
+            f"({check['mpp_min']} to {check['mpp_max']})"
+        )
+
+
+def _threshold_faults(config: dict) -> Iterator[str]:
+    pseudo = config["make_pseudo_masks"]
+    if pseudo["background"] >= pseudo["foreground"]:
+        yield (
+            f"make_pseudo_masks.background: {pseudo['background']} is not below foreground, "
+            f"{pseudo['foreground']}"
+        )
+    for method, settings in config["train_decoder"].items():
+        if settings["dilate_px"] % 2 == 0:
+            yield (
+                f"train_decoder.{method}.dilate_px: {settings['dilate_px']} has no middle pixel; "
+                "use an odd number"
+            )
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    where = ".".join(map(str, error.absolute_path))
+    prefix = f"{where}: " if where else ""
+    known = list(error.schema.get("properties", ()))
+    if error.validator == "additionalProperties":
+        for name in error.instance:
+            if name not in known:
+                close = difflib.get_close_matches(str(name), known, 1)
+                meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+                yield f"{prefix}unknown key {name!r}; {meant if known else 'there are no settings'}"
+    elif error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                yield f"{prefix}the key {name} is missing; config/config.yaml has it"
+    elif error.validator == "type":
+        yield prefix + _wrong_type(error.instance, error.validator_value)
+    else:
+        yield f"{prefix}{error.instance!r} {_out_of_range(error.validator, error.validator_value)}"
+
+
+def _wrong_type(value: object, wanted: str | list[str]) -> str:
+    kinds = [wanted] if isinstance(wanted, str) else wanted
+    said = f"{value!r} is not {' or '.join(KINDS[kind] for kind in kinds)}"
+    if isinstance(value, str) and LIKE_A_NUMBER.fullmatch(value):
+        mantissa, exponent = re.split("[eE]", value)
+        if "." not in mantissa:
+            mantissa += ".0"
+        sign = "" if exponent[0] in "+-" else "+"
+        return f"{said}: YAML reads it as text; write {mantissa}e{sign}{exponent}"
+    if isinstance(value, str) and set(kinds) & {"number", "integer", "boolean"}:
+        return f"{said}; remove quotes and units"
+    if isinstance(value, bool | int | float) and "string" in kinds:
+        return f"{said}: put it in quotes, because YAML reads a bare no, 1 or 0.5 as a value"
+    return said
+
+
+def _out_of_range(rule: str, limit: object) -> str:
+    return {
+        "minimum": f"is below {limit}, the lowest value",
+        "maximum": f"is above {limit}, the highest value",
+        "exclusiveMinimum": f"is not above {limit}",
+        "exclusiveMaximum": f"is not below {limit}",
+        "enum": f"is not known; use one of {limit}",
+        "pattern": "holds characters that are not allowed here; see config/README.md",
+        "minLength": "is empty",
+        "minItems": f"has fewer than {limit} entries",
+        "maxItems": f"has more than {limit} entries",
+        "uniqueItems": "names something twice",
+    }[rule]

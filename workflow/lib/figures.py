@@ -1,0 +1,84 @@
+"""Figures of the report as SVG: readable in grey and by colour-blind readers, the same every time."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from workflow.lib.colours import hex_colour, palette
+
+# Lines differ in dash as well as in colour, so that a grey print still tells them apart.
+DASHES = ("-", "--", ":", "-.")
+STYLE = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "microtome",
+}
+
+Line = tuple[Sequence[float], Sequence[float]]
+
+
+def draw_lines(
+    lines: Mapping[str, Line],
+    *,
+    x: str,
+    y: str,
+    unit_square: bool = False,
+    steps: bool = False,
+    marks: Mapping[str, tuple[float, float]] | None = None,
+) -> str:
+    """Named lines (xs, ys) on one pair of axes as an SVG text.
+
+    unit_square  both axes run from 0 to 1 and are equally long (ROC, precision-recall)
+    steps        values hold until the next point (precision-recall)
+    marks        one point to mark per name
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.6, 3.1), layout="constrained")
+        axes = figure.add_subplot(xlabel=x, ylabel=y)
+        colours = [hex_colour(colour) for colour in palette(max(1, len(lines)))]
+        for index, (name, (xs, ys)) in enumerate(lines.items()):
+            dash = DASHES[index % len(DASHES)]
+            style = {"color": colours[index], "linestyle": dash, "label": name, "linewidth": 1.6}
+            axes.step(xs, ys, where="post", **style) if steps else axes.plot(xs, ys, **style)
+            if marks and name in marks:
+                axes.plot(*marks[name], marker="o", color=colours[index], markersize=5)
+        if unit_square:
+            axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
+            axes.set_box_aspect(1)
+        axes.grid(color="0.9")
+        if lines:
+            axes.legend(fontsize=8)
+        return _svg(figure)
+
+
+def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """A confusion matrix, true classes in rows, with counts and shares of the row, as SVG text."""
+    with mpl.rc_context(STYLE):
+        side = 1.7 + 0.75 * len(classes)
+        figure = Figure(figsize=(side, side * 0.9), layout="constrained")
+        axes = figure.add_subplot(xlabel="predicted", ylabel="true")
+        shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, line in enumerate(counts):
+            for column, count in enumerate(line):
+                share = shares[row][column]
+                text = f"{count}\n{share:.0%}"
+                shade = "white" if share > 0.5 else "black"
+                axes.text(column, row, text, ha="center", va="center", color=shade)
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()

@@ -1,0 +1,86 @@
+"""Tiles through a network, batch by batch: reading ahead, without gradients, in row order."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+log = logging.getLogger(__name__)
+
+Indices = TypeVar("Indices")  # tile indices in any form that the reader takes
+MPP_TOLERANCE = 0.05  # share; scanners of the same nominal power differ by about this much
+
+
+def infer(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    read: Callable[[Sequence[int]], np.ndarray],
+    count: int,
+    *,
+    batch: int,
+    device: torch.device,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows and `network` of them for tiles 0 .. count - 1, `batch` at a time.
+
+    read(indices) gives tiles (B, t, t, 3) uint8; the next batch is read while one is computed.
+    network takes RGB (B, 3, t, t) float32 in 0..1 on `device` and gives one tensor (B, ...),
+    which comes back as a float32 array. When a batch does not fit on the GPU it is halved.
+    """
+    spans = [range(start, min(start + batch, count)) for start in range(0, count, batch)]
+    for span, pixels in read_ahead(read, spans):
+        with torch.inference_mode():  # not around the yield: it would reach into the caller
+            output = _halving(network, to_input(pixels, device))
+        yield slice(span.start, span.stop), output.float().cpu().numpy()
+
+
+def read_ahead(
+    read: Callable[[Indices], np.ndarray], batches: Sequence[Indices]
+) -> Iterator[tuple[Indices, np.ndarray]]:
+    """Each of `batches` with read(batch), the next being read while the caller computes."""
+    with ThreadPoolExecutor(1) as reader:
+        pending = [reader.submit(read, batch) for batch in batches[:1]]
+        for index, batch in enumerate(batches):
+            pixels = pending.pop().result()
+            pending = [reader.submit(read, following) for following in batches[index + 1 :][:1]]
+            yield batch, pixels
+
+
+def to_input(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Tiles (B, t, t, 3) uint8 as RGB (B, 3, t, t) float32 in 0..1, channels last in memory."""
+    tiles = torch.from_numpy(pixels).to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return tiles.to(torch.float32).div_(255.0)
+
+
+def check_tiles(
+    model: str,
+    *,
+    expects: tuple[int | None, float | None],
+    tiles: tuple[int, float],
+) -> None:
+    """Refuse tiles that `model` was not made for: (tile_px, mpp) expected, and as they are.
+
+    None expects nothing. Raises ValueError naming both values and what to change.
+    """
+    (tile_px, mpp), (given_px, given_mpp) = expects, tiles
+    if tile_px is not None and tile_px != given_px:
+        raise ValueError(
+            f"{model} takes tiles of {tile_px} px, but these have {given_px} px; set "
+            f"tile_slide.tile_px to {tile_px} or choose another model"
+        )
+    if mpp is not None and abs(given_mpp / mpp - 1) > MPP_TOLERANCE:
+        raise ValueError(
+            f"{model} was trained at {mpp:g} um per pixel, but these tiles have {given_mpp:g}; set "
+            f"tile_slide.mpp to {mpp:g} or choose another model"
+        )
+
+
+def _halving(network: Callable[[torch.Tensor], torch.Tensor], tiles: torch.Tensor) -> torch.Tensor:
+    try:
+        return network(tiles)
+    except torch.OutOfMemoryError:
+        if len(tiles) == 1:
+            raise
+        log.warning("%d tiles do not fit on the GPU; trying half. Lower compute.batch.", len(tiles))
+    return torch.cat([_halving(network, half) for half in tiles.tensor_split(2)])

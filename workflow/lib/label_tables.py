@@ -1,0 +1,97 @@
+"""The rows that scores of slides and tiles become: per fold and for all folds, and as curves."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow.lib.bootstrap import Measured, measure
+from workflow.lib.label_metrics import agreement, confusion, curves, macro_ranking
+from workflow.lib.tables import metric_row
+
+CURVES = ("level", "fold", "class", "threshold", "false_positive_rate", "recall", "precision")
+CURVE_POINTS = 200  # more than a figure can show
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was scored on one tested slide: the slide itself (M = 1) or its M tiles.
+
+    `truth` is the class of the slide, `predicted` (M,) int, `scores` (M, C) float.
+    """
+
+    slide: str
+    patient: str
+    fold: str
+    truth: int
+    predicted: np.ndarray
+    scores: np.ndarray
+
+
+def metric_rows(
+    slides: Sequence[Scored],
+    *,
+    level: str,
+    method: str,
+    classes: Sequence[str],
+    replicates: int,
+    seed: int,
+) -> Iterator[dict]:
+    """Rows of a metrics table: each fold, then `all`; slides without an item do not count.
+
+    auroc, average_precision, accuracy and balanced_accuracy with intervals over patients, and the
+    cells of the confusion table, which are counts.
+    """
+    for fold, members in _pools(slides):
+        about = {"fold": fold, "level": level, "method": method, "n": len(members)}
+        measured, table = _measure(members, len(classes), replicates, seed)
+        for name, value in measured.items():
+            yield metric_row(name, *value, **about)
+        for (row, column), count in np.ndenumerate(table):
+            name = f"confusion[true={classes[row]},predicted={classes[column]}]"
+            yield metric_row(name, float(count), **about)
+
+
+def curve_rows(slides: Sequence[Scored], *, level: str, classes: Sequence[str]) -> Iterator[dict]:
+    """Points of the ROC and precision-recall curves (`CURVES`), per fold and for all.
+
+    Two classes: the curve of the second; more: one of each class against the rest.
+    """
+    for fold, members in _pools(slides):
+        truth = np.repeat([slide.truth for slide in members], [len(s.scores) for s in members])
+        scores = np.concatenate([slide.scores for slide in members])
+        for index in range(1 if len(classes) == 2 else 0, len(classes)):
+            points = curves(scores[:, index], truth == index)
+            last = len(points["threshold"]) - 1
+            for point in np.unique(np.linspace(0, last, CURVE_POINTS).round().astype(int)):
+                about = {"level": level, "fold": fold, "class": classes[index]}
+                yield about | {name: float(values[point]) for name, values in points.items()}
+
+
+def _measure(
+    members: Sequence[Scored], classes: int, replicates: int, seed: int
+) -> tuple[dict[str, Measured], np.ndarray]:
+    """Metrics with their intervals over patients, and the confusion table of all items."""
+    items = [len(slide.scores) for slide in members]
+    names, rows = np.unique([slide.patient for slide in members], return_inverse=True)
+    patients = np.repeat(rows, items)
+    truth = np.repeat([slide.truth for slide in members], items)
+    scores = np.concatenate([slide.scores for slide in members])
+    predicted = np.concatenate([slide.predicted for slide in members])
+    tables = confusion(truth, predicted, patients, classes=classes)
+
+    def metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        auroc, precision = macro_ranking(scores, truth, weights, patients)
+        ranked = {"auroc": auroc, "average_precision": precision}
+        return ranked | agreement(np.tensordot(weights, tables, axes=1))
+
+    found = measure(metrics, patients=len(names), replicates=replicates, seed=seed)
+    return found, tables.sum(0)
+
+
+def _pools(slides: Sequence[Scored]) -> Iterator[tuple[str, list[Scored]]]:
+    scored = [slide for slide in slides if len(slide.scores)]
+    for fold in sorted({slide.fold for slide in scored}, key=int):
+        yield fold, [slide for slide in scored if slide.fold == fold]
+    if scored:
+        yield "all", scored

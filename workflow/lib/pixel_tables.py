@@ -1,0 +1,127 @@
+"""The rows that pixel metrics become: per fold and for all folds, per slide, and as a curve."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow.lib.pixel_metrics import (
+    BINS,
+    THRESHOLDS,
+    confusion,
+    measure_overlaps,
+    measure_ranking,
+    overlaps,
+    precision_recall,
+    pxap,
+)
+from workflow.lib.tables import metric_row
+
+SLIDES = ("slide", "fold", "method", "threshold", "dice_fg", "iou_fg", "pxap", "foreground")
+SLIDES += ("truth_uncovered", "n_pixels", "note")
+CURVES = ("fold", "method", "threshold", "precision", "recall")
+CURVE_STEP = 5  # a point every 0.005 is more than a figure can show
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A tested slide against its truth (`pixel_metrics.count_bands`), or a note why not."""
+
+    slide: str
+    patient: str
+    fold: str
+    counts: np.ndarray  # (2, 1001) int64
+    uncovered: int
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where a fold parts foreground from background, and the masked slides that had a say in it."""
+
+    rule: str
+    fold: str
+    value: float
+    masks: frozenset[str] = frozenset()
+
+
+def metric_rows(
+    slides: Sequence[Counted],
+    thresholds: Sequence[Threshold],
+    *,
+    method: str,
+    replicates: int,
+    seed: int,
+) -> list[dict]:
+    """Rows of a metrics table: each fold, then `all`, every slide at its own fold's threshold.
+
+    pxap, pxap_chance, truth_uncovered; per rule threshold@rule, dice_fg@rule ... miou@rule.
+    """
+    draws = {"replicates": replicates, "seed": seed}
+    rows = []
+    for fold, members in _pools(slides):
+        about = {"fold": fold, "level": "pixel", "method": method}
+        ranked = measure_ranking(
+            np.stack([slide.counts for slide in members]),
+            np.array([slide.uncovered for slide in members]),
+            np.array([slide.patient for slide in members]),
+            **draws,
+        )
+        for name, measured in ranked.items():
+            rows.append(metric_row(name, *measured, n=len(members), **about))
+        for rule in sorted({threshold.rule for threshold in thresholds}):
+            chosen = {t.fold: t for t in thresholds if t.rule == rule}
+            parted = [slide for slide in members if slide.fold in chosen]
+            if not parted:
+                continue
+            voices = frozenset().union(*(chosen[slide.fold].masks for slide in parted))
+            about |= {"n": len(parted), "pixel_masks_used": len(voices)}
+            if fold in chosen:
+                rows.append(metric_row(f"threshold@{rule}", chosen[fold].value, **about))
+            cells = np.stack([confusion(s.counts, chosen[s.fold].value) for s in parted])
+            patients = np.array([slide.patient for slide in parted])
+            for name, measured in measure_overlaps(cells, patients, **draws).items():
+                rows.append(metric_row(f"{name}@{rule}", *measured, **about))
+    return rows
+
+
+def slide_rows(
+    slides: Sequence[Counted], thresholds: Sequence[Threshold], *, rule: str, method: str
+) -> Iterator[dict]:
+    """One row per tested slide (`SLIDES`), at the threshold of `rule` in its fold."""
+    chosen = {t.fold: t.value for t in thresholds if t.rule == rule}
+    for slide in slides:
+        foreground, total = int(slide.counts[1].sum()), int(slide.counts.sum())
+        marked = foreground + slide.uncovered
+        threshold = chosen.get(slide.fold)
+        found = {} if threshold is None else overlaps(confusion(slide.counts, threshold))
+        yield {
+            "slide": slide.slide,
+            "fold": slide.fold,
+            "method": method,
+            "threshold": threshold,
+            "dice_fg": found.get("dice_fg"),
+            "iou_fg": found.get("iou_fg"),
+            "pxap": float(pxap(slide.counts)),
+            "foreground": foreground / total if total else None,
+            "truth_uncovered": slide.uncovered / marked if marked else None,
+            "n_pixels": total,
+            "note": slide.note,
+        }
+
+
+def curve_rows(slides: Sequence[Counted], *, method: str) -> Iterator[dict]:
+    """Points of the precision-recall curves (`CURVES`), per fold and for all."""
+    for fold, members in _pools(slides):
+        precision, recall = precision_recall(sum(slide.counts for slide in members))
+        for index in range(0, BINS, CURVE_STEP):
+            point = (fold, method, THRESHOLDS[index], precision[index], recall[index])
+            yield dict(zip(CURVES, point, strict=True))
+
+
+def _pools(slides: Sequence[Counted]) -> Iterator[tuple[str, list[Counted]]]:
+    counted = [slide for slide in slides if slide.note is None]
+    for fold in sorted({slide.fold for slide in counted}, key=int):
+        yield fold, [slide for slide in counted if slide.fold == fold]
+    if counted:
+        yield "all", counted

@@ -1,0 +1,175 @@
+"""NEGEV as a lesson for the training loop: tiles, their evidence, and seeds fresh every step."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import zarr
+
+from workflow.lib.augmentation import jitter_colour, orient
+from workflow.lib.bags import TileBag
+from workflow.lib.cams import upsample
+from workflow.lib.decoders import Decoder
+from workflow.lib.fitting import derive_seed
+from workflow.lib.inference import read_ahead, to_input
+from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_foreground
+
+TERMS = ("loss", "seed_loss", "negative_loss")
+Sample = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+class SeedBag:
+    """Tiles with the maps that their seeds are drawn from.
+
+    tiles: labelled 1 where the slide is of the fully negative class, else 0.
+    maps(indices) -> (B, t, t): evidence in 0..1, or pseudo-masks.
+    strength: (M,) float in 0..1, the strongest evidence of a tile (`thin_foreground`).
+    """
+
+    def __init__(
+        self, tiles: TileBag, maps: Callable[[torch.Tensor], torch.Tensor], strength: torch.Tensor
+    ) -> None:
+        self.tiles, self.maps, self.strength = tiles, maps, strength
+        self.negative = tiles.label.bool()
+
+
+def cam_bag(tiles: TileBag, evidence: Sequence[torch.Tensor], tile_px: int) -> SeedBag:
+    """Seeds from cams: `evidence` holds (N, h, w) float in 0..1 for each slide of `tiles`."""
+    rows = [torch.from_numpy(tiles.row[tiles.slide.numpy() == k]) for k in range(len(evidence))]
+    kept = [maps[mine] for maps, mine in zip(evidence, rows, strict=True)]
+    cams = torch.cat(kept) if kept else torch.zeros(0, 1, 1)
+    return SeedBag(tiles, lambda indices: upsample(cams[indices], tile_px), cams.amax(dim=(1, 2)))
+
+
+def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
+    """Seeds from pseudo-masks: `masks` holds (N, t, t) uint8 for each slide of `tiles`."""
+
+    def maps(indices: torch.Tensor) -> torch.Tensor:
+        where = zip(tiles.slide[indices].tolist(), tiles.row[indices.numpy()], strict=True)
+        return torch.from_numpy(np.stack([masks[slide][int(row)] for slide, row in where]))
+
+    return SeedBag(tiles, maps, torch.ones(len(tiles)))
+
+
+def make_sampler(
+    *,
+    seeds: Literal["cam", "pseudo_mask"],
+    background: Literal["official", "intended"],
+    foreground_pixels: int,
+    background_pixels: int,
+    dilate_px: int,
+) -> Sample:
+    """The function that draws seeds from maps; `background` is for cams only."""
+    counts = {
+        "foreground_pixels": foreground_pixels,
+        "background_pixels": background_pixels,
+        "dilate_px": dilate_px,
+    }
+    if seeds == "cam":
+        return lambda maps, generator: sample_seeds(
+            maps, **counts, background=background, generator=generator
+        )
+    if seeds == "pseudo_mask":
+        return lambda maps, generator: sample_mask_seeds(maps, **counts, generator=generator)
+    raise ValueError(f"negev.seeds is {seeds!r}; write cam or pseudo_mask")
+
+
+class SeedLesson:
+    """A decoder that learns from seeds (workflow/lib/fitting.py says what a lesson is).
+
+    sample(maps, generator) -> seeds, drawn anew for each batch; on validation tiles always from
+    the same random numbers, so that epochs can be compared.
+    augmentation: flips, rotations, colour_jitter. Image and map are turned together; only the
+    image changes its colours.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        training: SeedBag,
+        validation: SeedBag,
+        sample: Sample,
+        *,
+        seed_weight: float,
+        batch_size: int,
+        augmentation: dict,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device, memory_format=torch.channels_last)
+        self.training, self.validation, self.sample = training, validation, sample
+        self.seed_weight, self.batch_size = seed_weight, batch_size
+        self.augmentation, self.seed, self.device = augmentation, seed, device
+        self._seen: list[list[float]] = []
+
+    def groups(self, learning_rate: float, weight_decay: float) -> list[dict]:
+        """What is optimised: the decoder only, biases and norms without decay."""
+        trained = list(self.model.learnt.parameters())
+        kernels = [p for p in trained if p.ndim > 1]
+        others = [p for p in trained if p.ndim <= 1]
+        return [
+            {"params": kernels, "peak": learning_rate, "weight_decay": weight_decay},
+            {"params": others, "peak": learning_rate, "weight_decay": 0.0},
+        ]
+
+    def batches(self, seed: int) -> list[torch.Tensor]:
+        """All training tiles in random order; a last batch that is not full is left out."""
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self.training.tiles), generator=generator)
+        batches = list(order.split(self.batch_size))
+        return [batch for batch in batches if len(batch) == self.batch_size] or batches
+
+    def read(self, indices: torch.Tensor) -> np.ndarray:
+        return self.training.tiles.read(indices)
+
+    def names(self, indices: torch.Tensor) -> list[str]:
+        return self.training.tiles.names(indices)
+
+    def loss(
+        self, indices: torch.Tensor, pixels: np.ndarray, generator: torch.Generator
+    ) -> torch.Tensor:
+        tiles = to_input(pixels, self.device)
+        maps = self.training.maps(indices).to(self.device, tiles.dtype)
+        turn = {name: self.augmentation[name] for name in ("flips", "rotations")}
+        turned = orient(torch.cat([tiles, maps[:, None]], dim=1), **turn, generator=generator)
+        tiles, maps = turned[:, :3], turned[:, 3]
+        if strength := self.augmentation["colour_jitter"]:
+            tiles = jitter_colour(tiles, strength, generator=generator)
+        return self._terms(self.training, indices, tiles, maps, generator)[0]
+
+    def recall(self) -> dict[str, float]:
+        """The mean of every term over the batches since the last call."""
+        means = np.mean(self._seen, axis=0)
+        self._seen = []
+        return dict(zip(TERMS, map(float, means), strict=True))
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float] | None:
+        if not len(self.validation.tiles):
+            return None
+        generator = torch.Generator().manual_seed(derive_seed(self.seed))
+        batches = list(torch.arange(len(self.validation.tiles)).split(self.batch_size))
+        for indices, pixels in read_ahead(self.validation.tiles.read, batches):
+            tiles = to_input(pixels, self.device)
+            maps = self.validation.maps(indices).to(self.device, tiles.dtype)
+            self._terms(self.validation, indices, tiles, maps, generator)
+        return self.recall()
+
+    def validation_names(self) -> list[str]:
+        return self.validation.tiles.slides
+
+    def _terms(
+        self,
+        bag: SeedBag,
+        indices: torch.Tensor,
+        tiles: torch.Tensor,
+        maps: torch.Tensor,
+        generator: torch.Generator,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        strength = bag.strength[indices].to(self.device)
+        seeds = thin_foreground(self.sample(maps, generator), strength, generator)
+        negative = bag.negative[indices].to(self.device)
+        terms = negev_loss(self.model(tiles), seeds, negative, seed_weight=self.seed_weight)
+        self._seen.append([term.item() for term in terms])
+        return terms

@@ -1,0 +1,162 @@
+"""Train a tile classifier from the labels of slides. No pixel mask is ever read."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from workflow.lib.augmentation import augment
+from workflow.lib.bags import TileBag, balanced_order, tile_weights
+from workflow.lib.classifiers import Classifier
+from workflow.lib.fitting import fit
+from workflow.lib.inference import infer, to_input
+from workflow.lib.label_metrics import macro_ranking
+
+CHOSEN_BY = "lowest validation loss of tiles, every slide of a class and every class counted alike"
+
+
+def train(
+    model: Classifier,
+    training: TileBag,
+    validation: TileBag,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    head_learning_rate_factor: float,
+    weight_decay: float,
+    label_smoothing: float,
+    patience: int,
+    balance: bool,
+    augmentation: dict,
+    seed: int,
+    device: torch.device,
+    work: Path,
+    key: str,
+) -> dict:
+    """Train `model` in place, leave it with the weights of its best epoch, and tell how it went.
+
+    workflow/lib/fitting.py says how the loop paces, stops and resumes from `work` and `key`.
+    Returns {"curves": rows of epoch, split, loss, accuracy, auroc, lr; "best_epoch";
+    "chosen_by"}. Raises ValueError, naming the slides, when a loss is not finite.
+    """
+    model.to(device, memory_format=torch.channels_last)
+    lesson = LabelLesson(
+        model,
+        training,
+        validation,
+        batch_size=batch_size,
+        balance=balance,
+        label_smoothing=label_smoothing,
+        augmentation=augmentation,
+        device=device,
+    )
+    groups = _parameter_groups(model, learning_rate, head_learning_rate_factor, weight_decay)
+    outcome = fit(lesson, groups, epochs=epochs, patience=patience, seed=seed, work=work, key=key)
+    validated = outcome.pop("validated")
+    chosen_by = CHOSEN_BY if validated else "the last epoch, without validation slides"
+    return {**outcome, "chosen_by": chosen_by}
+
+
+class LabelLesson:
+    """A classifier that learns the class of each tile (workflow/lib/fitting.py: a lesson)."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        training: TileBag,
+        validation: TileBag,
+        *,
+        batch_size: int,
+        balance: bool,
+        label_smoothing: float,
+        augmentation: dict,
+        device: torch.device,
+    ) -> None:
+        self.model, self.training, self.validation = model, training, validation
+        self.batch_size, self.balance = batch_size, balance
+        self.label_smoothing, self.augmentation = label_smoothing, augmentation
+        self.device = device
+        self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def batches(self, seed: int) -> list[torch.Tensor]:
+        return _batches(self.training, self.batch_size, self.balance, seed=seed)
+
+    def read(self, indices: torch.Tensor) -> np.ndarray:
+        return self.training.read(indices)
+
+    def names(self, indices: torch.Tensor) -> list[str]:
+        return self.training.names(indices)
+
+    def loss(
+        self, indices: torch.Tensor, pixels: np.ndarray, generator: torch.Generator
+    ) -> torch.Tensor:
+        tiles = augment(to_input(pixels, self.device), **self.augmentation, generator=generator)
+        labels, found = self.training.label[indices], self.model(tiles)
+        self._seen.append((found.detach().float().cpu(), labels))
+        return functional.cross_entropy(
+            found, labels.to(self.device), label_smoothing=self.label_smoothing
+        )
+
+    def recall(self) -> dict:
+        logits, labels = (torch.cat(part) for part in zip(*self._seen, strict=True))
+        self._seen = []
+        return _measure(logits, labels, torch.ones(len(labels)))
+
+    def validate(self) -> dict | None:
+        if not len(self.validation):
+            return None
+        return _validate(self.model, self.validation, self.batch_size, self.balance, self.device)
+
+    def validation_names(self) -> list[str]:
+        return self.validation.slides
+
+
+def _parameter_groups(
+    model: Classifier, learning_rate: float, head_factor: float, weight_decay: float
+) -> list[dict]:
+    """Backbone and head, each with and without decay: biases and norms are left to be."""
+    groups = []
+    for part, peak in (
+        (model.backbone, learning_rate),
+        (model.head, learning_rate * head_factor),
+    ):
+        for decayed in (True, False):
+            chosen = [p for p in part.parameters() if (p.ndim > 1) == decayed]
+            decay = weight_decay if decayed else 0.0
+            groups.append({"params": chosen, "peak": peak, "weight_decay": decay})
+    return groups
+
+
+def _batches(bag: TileBag, size: int, balance: bool, *, seed: int) -> list[torch.Tensor]:
+    """Tile indices of one epoch; a last batch that is not full is left out, if it is not all."""
+    generator = torch.Generator().manual_seed(seed)
+    if balance:
+        order = balanced_order(bag, generator=generator)
+    else:
+        order = torch.randperm(len(bag), generator=generator)
+    batches = list(order.split(size))
+    return [batch for batch in batches if len(batch) == size] or batches
+
+
+def _validate(
+    model: Classifier, bag: TileBag, batch_size: int, balance: bool, device: torch.device
+) -> dict:
+    found = infer(model, bag.read, len(bag), batch=batch_size, device=device)
+    logits = torch.from_numpy(np.concatenate([rows for _, rows in found]))
+    weights = tile_weights(bag) if balance else torch.ones(len(bag))
+    return _measure(logits, bag.label, weights)
+
+
+def _measure(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> dict:
+    """Weighted loss, accuracy and AUROC (None where a class is absent) of logits (M, C)."""
+    logits, weights = logits.double(), weights.double() / weights.sum()
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    loss = float(weights @ losses)
+    accuracy = float(weights @ (logits.argmax(dim=1) == labels).double())
+    auroc = None
+    if np.isfinite(loss) and len(labels.unique()) == logits.shape[1] > 1:
+        scores = torch.softmax(logits, dim=1).numpy()
+        auroc = float(macro_ranking(scores, labels.numpy(), weights.numpy()[None])[0][0])
+    return {"loss": loss, "accuracy": accuracy, "auroc": auroc}

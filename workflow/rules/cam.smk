@@ -1,0 +1,38 @@
+"""
+Where the classifier looks.
+    needs   tiles/, splits.tsv, classifiers/
+    gives   cams/fold{fold}/{shard}.json           class evidence (N, C, h, w) per tile
+            pseudo_masks/fold{fold}/{shard}.json   foreground, background, 255 = ignore
+"""
+
+
+rule make_cams:
+    input:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
+    params:
+        recipe=recipe("make_cams", shared=["classes", "negative"]),
+    log:
+        f"{LOGS}/make_cams/fold{{fold}}.{{shard}}.log",
+    resources:
+        mem_mb=memory(3000),
+    script:
+        "../scripts/make_cams.py"
+
+
+rule make_pseudo_masks:
+    input:
+        cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        pseudo_masks=f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json",
+    params:
+        recipe=recipe("make_pseudo_masks", shared=["negative", "cam_scale"]),
+    log:
+        f"{LOGS}/make_pseudo_masks/fold{{fold}}.{{shard}}.log",
+    script:
+        "../scripts/make_pseudo_masks.py"

@@ -1,0 +1,32 @@
+"""
+Which slides can be used.
+    needs   the slide files
+    gives   checks/{shard}.json   a verdict per slide (ok, or quarantined with a code)
+            verdicts.tsv          all of them; fails the run above max_quarantined
+"""
+
+
+rule check_slide:
+    output:
+        checks=f"{RESULTS}/checks/{{shard}}.json",
+    params:
+        recipe=recipe("check_slide", slide=lambda s: file_facts(s.path, mpp=s.mpp, sha256=s.sha256)),
+    log:
+        f"{LOGS}/check_slide/{{shard}}.log",
+    resources:
+        mem_mb=memory(1000),
+    script:
+        "../scripts/check_slide.py"
+
+
+rule check_cohort:
+    input:
+        checks=every(f"{RESULTS}/checks/{{shard}}.json"),
+    output:
+        verdicts=f"{RESULTS}/verdicts.tsv",
+    params:
+        recipe=recipe("check_cohort", shared=["max_quarantined"]),
+    log:
+        f"{LOGS}/check_cohort/all.log",
+    script:
+        "../scripts/check_cohort.py"

@@ -1,0 +1,131 @@
+"""
+What every stage shares: the checked config and sheet, shards, folds, and recipes.
+    needs   config/config.yaml (and a study's own), the slide sheet
+    gives   RESULTS, SHARDS, FOLDS, METHODS; every(), recipe() for the rules
+"""
+
+import json
+import os
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile, apply_wildcards
+
+from workflow.lib.checkpoints import identity as checkpoint_identity
+from workflow.lib.configuration import check_config, schema_faults
+from workflow.lib.explanation import is_outdated, note_change
+from workflow.lib.identity import Identities
+from workflow.lib.recipe import canon, recipe as make_recipe
+from workflow.lib.shard import assign_shards
+from workflow.lib.sheet import SheetError, read_sheet
+from workflow.lib.splits import count_folds
+
+schema = yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text())
+if problems := schema_faults(config, schema) or check_config(config):
+    raise WorkflowError("The config cannot be used:\n" + "\n".join(f"  {p}" for p in problems))
+
+LABELLED = bool(config["labels"]["classes"])
+try:
+    SLIDES = {
+        slide.slide: slide
+        for slide in read_sheet(
+            Path(config["slides"]), classes=config["labels"]["classes"], labels_needed=LABELLED
+        )
+    }
+except SheetError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{config['study']}"
+LOGS = f"logs/{config['study']}"
+SHARDS = assign_shards(SLIDES, config["slides_per_shard"])
+FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds"]))
+METHODS = config["refine_masks"]["methods"] if LABELLED else []
+IDENTITIES = Identities(Path(RESULTS, "identities.json"))
+
+
+wildcard_constraints:
+    shard=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    fold=r"\d+",
+    method=r"[a-z_]+",
+
+
+def every(path):
+    """Input function: `path` for every shard, other wildcards kept."""
+    return lambda wildcards: expand(path, shard=SHARDS, allow_missing=False, **wildcards)
+
+
+def memory(mb):
+    """Memory that grows with the attempt, for clusters that enforce it."""
+    return lambda wildcards, attempt: mb * 2 ** (attempt - 1)
+
+
+def file_facts(path, **facts):
+    """What identifies a file of the sheet, beside facts of its row; None without a file."""
+    if path is None:
+        return facts or None
+    return {"identity": IDENTITIES.of(path)} | {k: v for k, v in facts.items() if v is not None}
+
+
+def row_facts(slide):
+    """What the report shows of a slide's row."""
+    return [slide.patient, slide.label, file_facts(slide.mask)]
+
+
+def checkpoint(rule, architecture):
+    """What identifies the weights that a stage starts from, wherever they lie."""
+    section = config[rule]
+    weights = Path(config["weights"]) if config["weights"] else None
+    try:
+        found = checkpoint_identity(section[architecture], section["checkpoint"], weights)
+    except (FileNotFoundError, ValueError) as error:
+        raise WorkflowError(f"{rule}: {error}") from None
+    return lambda wildcards: {"checkpoint": found}
+
+
+def whole_config(wildcards):
+    """What the report shows of the config: all that shapes a result."""
+    hidden = ("compute", "slides", "weights", "slides_per_shard")
+    return {"config": {key: value for key, value in config.items() if key not in hidden}}
+
+
+def recipe(rule, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, drop=()):
+    """Params function: the recipe of a job, the one param that Snakemake records.
+
+    shared   names of study-wide settings that the script asks for (seed, classes, negative ...)
+    slide    what of a slide's row and files this stage reads itself
+    made_of  other inputs that are not files of the workflow, such as a checkpoint's hash
+    drop     keys of the config section that only shape the workflow
+    """
+    known = {"seed": config["seed"], "max_quarantined": config["max_quarantined"]}
+    known |= config["labels"] | {"cam_scale": config["refine_masks"]["cam_scale"]}
+    known |= {"pooling": config["classify_tiles"]["pooling"]}
+    section = {key: value for key, value in config.get(rule, {}).items() if key not in drop}
+    settings = section | {key: known[key] for key in shared}
+
+    def params(wildcards):
+        members = SHARDS[wildcards.shard] if "shard" in wildcards.keys() else list(SLIDES)
+        slides = {name: slide(SLIDES[name]) for name in members}
+        current = make_recipe(rule, settings, slides, made_of(wildcards))
+        IDENTITIES.save()
+        if workflow.is_main_process:
+            compare(rule, wildcards, json.loads(canon(current)))
+        return canon(current)
+
+    return params
+
+
+def compare(rule, wildcards, current):
+    """Hold the recipe of a result against the current one.
+
+    An output that Snakemake has no record of (.snakemake was lost, results were copied) would
+    hide an edit: when its own recipe is outdated, its index is dropped and the job runs again.
+    The units that the index lists stay, and those still current are not made again.
+    """
+    for pattern in workflow.get_rule(rule).output:
+        output = Path(apply_wildcards(str(pattern), wildcards))
+        if notes := os.environ.get("MICROTOME_EXPLAIN"):
+            note_change(output, rule, current, Path(notes))
+        recorded = workflow.persistence.metadata(IOFile(str(output)))
+        if recorded is None and is_outdated(output, current):
+            output.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""
+How good it is, out of fold, with confidence intervals over patients.
+    needs   scores/, heatmaps/, assignments/, splits.tsv, pixel truth where the sheet names it
+    gives   evaluation/*.tsv   per method, per slide, and the points of the curves
+            metrics.tsv        one tidy table
+"""
+
+
+rule evaluate_classifier:
+    input:
+        scores=lambda wildcards: expand(
+            f"{RESULTS}/scores/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
+        ),
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        evaluation=f"{RESULTS}/evaluation/classifier.tsv",
+        slides=f"{RESULTS}/evaluation/classifier_slides.tsv",
+        curves=f"{RESULTS}/evaluation/classifier_curves.tsv",
+    params:
+        recipe=recipe("evaluate_classifier", shared=["seed", "classes", "level", "pooling"]),
+    log:
+        f"{LOGS}/evaluate_classifier/all.log",
+    script:
+        "../scripts/evaluate_classifier.py"
+
+
+rule evaluate_masks:
+    input:
+        heatmaps=every(f"{RESULTS}/heatmaps/{{method}}/{{shard}}.json"),
+        refined=lambda wildcards: expand(
+            f"{RESULTS}/refined/{wildcards.method}/fold{{fold}}/{{shard}}.json",
+            fold=FOLDS,
+            shard=SHARDS,
+        ),
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        checks=every(f"{RESULTS}/checks/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        evaluation=f"{RESULTS}/evaluation/masks_{{method}}.tsv",
+        slides=f"{RESULTS}/evaluation/masks_{{method}}_slides.tsv",
+        curves=f"{RESULTS}/evaluation/masks_{{method}}_curves.tsv",
+    params:
+        recipe=recipe(
+            "evaluate_masks", shared=["seed", "negative"], slide=lambda s: file_facts(s.mask)
+        ),
+    log:
+        f"{LOGS}/evaluate_masks/{{method}}.log",
+    resources:
+        mem_mb=memory(1500),
+    script:
+        "../scripts/evaluate_masks.py"
+
+
+rule evaluate_clusters:
+    input:
+        assignments=lambda wildcards: expand(
+            f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
+        ),
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        evaluation=f"{RESULTS}/evaluation/clusters.tsv",
+    params:
+        recipe=recipe("evaluate_clusters", shared=["seed"]),
+    log:
+        f"{LOGS}/evaluate_clusters/all.log",
+    script:
+        "../scripts/evaluate_clusters.py"
+
+
+rule summarise_study:
+    input:
+        tables=[f"{RESULTS}/evaluation/clusters.tsv"]
+        + [f"{RESULTS}/evaluation/classifier.tsv"] * LABELLED
+        + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
+    output:
+        metrics=f"{RESULTS}/metrics.tsv",
+    params:
+        recipe=recipe("summarise_study"),
+    log:
+        f"{LOGS}/summarise_study/all.log",
+    script:
+        "../scripts/summarise_study.py"

@@ -1,0 +1,24 @@
+"""
+From tiles to features.
+    needs   tiles/, a checkpoint for the encoder
+    gives   features/{shard}.json   features.zarr (N, D) per slide
+"""
+
+
+rule extract_features:
+    input:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+    output:
+        features=f"{RESULTS}/features/{{shard}}.json",
+    params:
+        recipe=recipe(
+            "extract_features",
+            shared=["seed"],
+            made_of=checkpoint("extract_features", "encoder"),
+        ),
+    log:
+        f"{LOGS}/extract_features/{{shard}}.log",
+    resources:
+        mem_mb=memory(3000),
+    script:
+        "../scripts/extract_features.py"

@@ -1,0 +1,47 @@
+"""
+From what the classifier saw to every pixel, one decoder per fold and method.
+    needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv
+    gives   decoders/{method}/fold{fold}.json           model.safetensors and its curves
+            refined/{method}/fold{fold}/{shard}.json    probability per pixel, val and test slides
+"""
+
+
+rule train_decoder:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        cams=every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json"),
+        pseudo_masks=every(f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
+    params:
+        recipe=recipe("train_decoder", shared=["seed", "negative", "cam_scale"]),
+    log:
+        f"{LOGS}/train_decoder/{{method}}.fold{{fold}}.log",
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    script:
+        "../scripts/train_decoder.py"
+
+
+rule refine_masks:
+    input:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+        cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+        decoder=lambda wildcards: (
+            [] if wildcards.method == "none" else f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json"
+        ),
+    output:
+        refined=f"{RESULTS}/refined/{{method}}/fold{{fold}}/{{shard}}.json",
+    params:
+        recipe=recipe("refine_masks", drop=["methods"]),
+    log:
+        f"{LOGS}/refine_masks/{{method}}.fold{{fold}}.{{shard}}.log",
+    resources:
+        mem_mb=memory(3000),
+    script:
+        "../scripts/refine_masks.py"

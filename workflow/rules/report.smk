@@ -1,0 +1,38 @@
+"""
+What people open.
+    needs   everything
+    gives   report.html   one page, opens by double-click, offline
+"""
+
+
+rule write_report:
+    input:
+        verdicts=f"{RESULTS}/verdicts.tsv",
+        splits=f"{RESULTS}/splits.tsv",
+        metrics=f"{RESULTS}/metrics.tsv",
+        cluster_maps=expand(f"{RESULTS}/cluster_maps/{{shard}}.json", shard=SHARDS),
+        montages=expand(f"{RESULTS}/montages/fold{{fold}}.json", fold=FOLDS),
+        overlays=expand(
+            f"{RESULTS}/overlays/{{method}}/{{shard}}.json", method=METHODS, shard=SHARDS
+        ),
+        classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS)
+        if LABELLED
+        else [],
+        decoders=expand(
+            f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
+            method=[method for method in METHODS if method != "none"],
+            fold=FOLDS,
+        ),
+        evaluation=expand(
+            f"{RESULTS}/evaluation/{{table}}.tsv",
+            table=["classifier_slides", "classifier_curves"] * LABELLED
+            + [f"masks_{method}_{table}" for method in METHODS for table in ("slides", "curves")],
+        ),
+    output:
+        report=f"{RESULTS}/report.html",
+    params:
+        recipe=recipe("write_report", shared=["classes"], slide=row_facts, made_of=whole_config),
+    log:
+        f"{LOGS}/write_report/all.log",
+    script:
+        "../scripts/write_report.py"

@@ -1,0 +1,20 @@
+"""
+Which patients train, validate and test.
+    needs   the sheet
+    gives   splits.tsv   fold, slide, patient, label, split: the one table that later stages read
+"""
+
+
+rule split_patients:
+    output:
+        splits=f"{RESULTS}/splits.tsv",
+    params:
+        recipe=recipe(
+            "split_patients",
+            shared=["seed"],
+            slide=lambda s: [s.patient, s.label, s.site, s.split, s.fold],
+        ),
+    log:
+        f"{LOGS}/split_patients/all.log",
+    script:
+        "../scripts/split_patients.py"

@@ -1,0 +1,37 @@
+"""
+From slides to tiles.
+    needs   checks/, the slide files, the user's own tissue masks where the sheet names them
+    gives   tissue/{shard}.json   tissue.png and thumbnail.jpg per slide
+            tiles/{shard}.json    tiles.zarr per slide
+"""
+
+
+rule mask_tissue:
+    input:
+        checks=f"{RESULTS}/checks/{{shard}}.json",
+    output:
+        tissue=f"{RESULTS}/tissue/{{shard}}.json",
+    params:
+        recipe=recipe("mask_tissue", slide=lambda s: file_facts(s.tissue)),
+    log:
+        f"{LOGS}/mask_tissue/{{shard}}.log",
+    resources:
+        mem_mb=memory(1500),
+    script:
+        "../scripts/mask_tissue.py"
+
+
+rule tile_slide:
+    input:
+        checks=f"{RESULTS}/checks/{{shard}}.json",
+        tissue=f"{RESULTS}/tissue/{{shard}}.json",
+    output:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+    params:
+        recipe=recipe("tile_slide"),
+    log:
+        f"{LOGS}/tile_slide/{{shard}}.log",
+    resources:
+        mem_mb=memory(1500),
+    script:
+        "../scripts/tile_slide.py"

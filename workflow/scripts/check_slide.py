@@ -1,0 +1,66 @@
+"""Open every slide of a shard and say whether it can be used."""
+
+import logging
+from pathlib import Path
+
+from workflow.lib.job import run
+from workflow.lib.probe import probe
+from workflow.lib.shard import Shard, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.verdicts import OK, REMEDIES, Quarantine
+
+log = logging.getLogger(__name__)
+
+
+def check_slide(
+    checks: Path,
+    *,
+    shard: Shard,
+    timeout_s: float,
+    memory_mb: int,
+    max_side_px0: int,
+    mpp_min: float,
+    mpp_max: float,
+    max_bad_tiles: float,
+    allow_fluorescence: bool,
+) -> None:
+    """Write what each slide is (size, mpp, levels, warnings) or why it is quarantined.
+
+    Every slide is opened in a process of its own with `timeout_s` seconds and `memory_mb` MB, so
+    that a damaged file can end only itself. `max_bad_tiles` is a share of the tiles that are tried.
+    """
+
+    def work(slide: Slide, folder: Path) -> dict:
+        found = probe(
+            slide.path,
+            mpp=slide.mpp,
+            sha256=slide.sha256,
+            timeout_s=timeout_s,
+            memory_mb=memory_mb,
+            max_side_px0=max_side_px0,
+            mpp_min=mpp_min,
+            mpp_max=mpp_max,
+            max_bad_tiles=max_bad_tiles,
+            allow_fluorescence=allow_fluorescence,
+        )
+        if found["verdict"] != OK:
+            log.warning("%s is put aside. %s", slide.slide, REMEDIES[found["verdict"]])
+            raise Quarantine(found["verdict"], found["sentence"])
+        facts = found["facts"]
+        log.info(
+            "%s: %d x %d px at %.4g um, %d levels.",
+            slide.slide,
+            facts["width_px0"],
+            facts["height_px0"],
+            facts["mpp"],
+            len(facts["levels"]),
+        )
+        for warning in facts["warnings"]:
+            log.warning("%s: %s", slide.slide, warning)
+        return facts
+
+    visit(checks, shard, work)
+
+
+if __name__ == "__main__":
+    run(check_slide, globals().get("snakemake"))

@@ -1,0 +1,75 @@
+"""Draw the heatmap of each slide over its thumbnail."""
+
+import json
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from workflow.lib.job import run
+from workflow.lib.ome import FULL
+from workflow.lib.overlays import blend, legend, outline, place
+from workflow.lib.pyramids import level_for, read_level
+from workflow.lib.shard import Shard, manifest, unit, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.stores import open_group
+
+log = logging.getLogger(__name__)
+
+MIN_SIDE_PX = 640  # px; below this the words of the legend do not fit
+
+
+def draw_overlay(
+    tissue: Path,
+    heatmaps: Path,
+    overlays: Path,
+    *,
+    shard: Shard,
+    max_side_px: int,
+) -> None:
+    """Write a picture of each heatmap on its slide, with the outline of the tissue and a legend.
+
+    The picture is as large as the finer of thumbnail and heatmap, up to `max_side_px`.
+    """
+
+    def work(slide: Slide, folder: Path) -> dict:
+        seen, stitched = unit(tissue.parent, slide.slide), unit(heatmaps.parent, slide.slide)
+        facts = manifest(stitched)["facts"]
+        size_px0 = np.array([facts["height_px0"], facts["width_px0"]])
+        with Image.open(seen / "thumbnail.jpg") as image:
+            thumbnail = np.asarray(image.convert("RGB"))
+        with Image.open(seen / "tissue.png") as image:
+            mask = np.asarray(image) > 0
+        finest = max(*thumbnail.shape[:2], *facts["shape"], MIN_SIDE_PX)
+        side_px = min(max_side_px, finest)
+        height, width = (
+            int(n) for n in np.maximum(1, np.rint(size_px0 * side_px / size_px0.max()))
+        )
+        group = open_group(stitched / "heatmap.ome.zarr")
+        level = level_for(group, side_px)
+        probability, _ = read_level(group, level)
+        step_px0 = size_px0 / (height, width)
+        step_px = step_px0 / (facts["scale_px0"] * 2**level)
+        placed = place(probability / np.float32(FULL), (height, width), step_px=tuple(step_px))
+        shrinks = len(thumbnail) > height
+        picture = cv2.resize(
+            thumbnail,
+            (width, height),
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
+        )
+        drawn = outline(blend(picture, placed), mask)
+        um_per_px = float(step_px0[1] * facts["mpp"] / facts["scale_px0"])
+        strip = legend(width, um_per_px=um_per_px, name=facts["class"])
+        overlay = Image.fromarray(np.concatenate([drawn, strip]))
+        overlay.save(folder / "overlay.jpg", quality=90, subsampling=0)
+        log.info("%s: drawn as %d x %d px.", slide.slide, *overlay.size)
+        return {"width_px": overlay.width, "height_px": overlay.height, "um_per_px": um_per_px}
+
+    stitched = json.loads(heatmaps.read_text())["units"]
+    visit(overlays, shard, work, upstream=[tissue.parent, heatmaps.parent], only=stitched)
+
+
+if __name__ == "__main__":
+    run(draw_overlay, globals().get("snakemake"))

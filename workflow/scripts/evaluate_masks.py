@@ -1,0 +1,157 @@
+"""Compare heatmaps with pixel truth, out of fold."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from workflow.lib.job import run
+from workflow.lib.pixel_metrics import BINS, best_threshold, count_bands, otsu_threshold
+from workflow.lib.pixel_tables import (
+    CURVES,
+    SLIDES,
+    Counted,
+    Threshold,
+    curve_rows,
+    metric_rows,
+    slide_rows,
+)
+from workflow.lib.pyramids import COVERAGE
+from workflow.lib.shard import Shard, manifest, usable
+from workflow.lib.stitching import FULL, Band, heatmap_shape, stitch
+from workflow.lib.stores import Tiles, open_group
+from workflow.lib.tables import METRICS, read_table, write_table
+from workflow.lib.truth import read_mask
+
+log = logging.getLogger(__name__)
+
+BAND_PX = 1 << 22  # heatmap pixels held at a time
+Map = tuple[Iterator[Band], tuple[int, int], float]  # bands, (H, W), level-0 px per heatmap px
+
+
+def evaluate_masks(
+    heatmaps: list[Path],
+    refined: list[Path],
+    tiles: list[Path],
+    checks: list[Path],
+    splits: Path,
+    evaluation: Path,
+    slides: Path,
+    curves: Path,
+    *,
+    shard: Shard,
+    method: str,
+    seed: int,
+    bootstrap: int,
+    negative: str | None,
+) -> None:
+    """Score the heatmap of every test slide that has a pixel mask, where tiles cover the slide.
+
+    Where there are masks at all, a slide of the class `negative` needs none: all of it is
+    background, and leaving it out would hide what is falsely marked there. How much of the truth
+    lies outside of the tiles is a row of its own. Thresholds are chosen on the validation slides
+    of the fold: `otsu_val` without their masks, `best_val` with them.
+    """
+    masks = {
+        slide.slide: slide.mask
+        for slide in shard.slides
+        if slide.mask or (negative is not None and slide.label == negative)
+    }
+    masks = masks if any(masks.values()) else {}
+    placed = read_table(splits)
+    units, facts = tiles[0].parent, checks[0].parent
+    tested = [row for row in placed if row["split"] == "test" and row["slide"] in masks]
+    counted = [_count(row, heatmaps[0].parent, facts, masks) for row in tested]
+    thresholds = []
+    for folder in sorted({index.parent for index in refined}) if tested else []:
+        fold = folder.name.removeprefix("fold")
+        members = [r["slide"] for r in placed if (r["fold"], r["split"]) == (fold, "val")]
+        thresholds += _choose(fold, folder, usable(folder, members), units, facts, masks)
+    rows = metric_rows(counted, thresholds, method=method, replicates=bootstrap, seed=seed)
+    write_table(evaluation, METRICS, rows)
+    write_table(slides, SLIDES, slide_rows(counted, thresholds, rule="otsu_val", method=method))
+    write_table(curves, CURVES, curve_rows(counted, method=method))
+    log.info("%s: %d slides compared with their pixel masks.", method, len(counted))
+
+
+def _count(row: dict[str, str], maps: Path, facts: Path, masks: dict[str, Path | None]) -> Counted:
+    """The heatmap of a tested slide against its truth; a note where that is impossible."""
+    slide, about = row["slide"], {key: row[key] for key in ("slide", "patient", "fold")}
+    try:
+        if not usable(maps, [slide]):
+            raise ValueError("there is no heatmap of it; its verdict says why")
+        bands, shape, scale = _heatmap(maps / slide, row["fold"])
+        counts, uncovered = count_bands(bands, _truth(masks[slide], facts / slide, shape, scale))
+    except ValueError as error:
+        log.warning("%s is left out: %s.", slide, error)
+        return Counted(**about, counts=np.zeros((2, BINS), np.int64), uncovered=0, note=str(error))
+    return Counted(**about, counts=counts, uncovered=uncovered)
+
+
+def _choose(
+    fold: str,
+    refined: Path,
+    slides: list[str],
+    tiles: Path,
+    facts: Path,
+    masks: dict[str, Path | None],
+) -> Iterator[Threshold]:
+    """The thresholds of a fold, from its validation slides: without truth, and with it."""
+    pool, marked = np.zeros((2, 2, BINS), np.int64)
+    masked = frozenset(slide for slide in slides if masks.get(slide))
+    for slide in slides:
+        bands, shape, scale = _refined(refined / slide, tiles / slide)
+        truth = _truth(masks.get(slide), facts / slide, shape, scale)
+        counts, _ = count_bands(bands, truth)
+        pool += counts
+        marked += counts if slide in masks else 0
+    for rule, value, voices in (
+        ("otsu_val", otsu_threshold(pool.sum(0)), frozenset()),
+        ("best_val", best_threshold(marked), masked),
+    ):
+        if value is None:
+            log.warning("Fold %s: the validation slides give no threshold %s.", fold, rule)
+        else:
+            yield Threshold(rule, fold, value, voices)
+
+
+def _heatmap(unit: Path, fold: str) -> Map:
+    """A stitched heatmap, audited to come from models that never saw the slide's patient."""
+    facts = manifest(unit)["facts"]
+    if str(facts["fold"]) != fold:
+        raise RuntimeError(
+            f"{unit.name} is tested in fold {fold} but its heatmap is of fold {facts['fold']}:"
+            " that model may have trained on it. Remove the heatmap and run again"
+        )
+    group = open_group(unit / "heatmap.ome.zarr")
+    scores, coverage = group["s0"], group[f"{COVERAGE}/s0"]
+    height, width = coverage.shape
+    rows = max(1, BAND_PX // width)
+    bands = ((y, scores[0, y : y + rows], coverage[y : y + rows]) for y in range(0, height, rows))
+    return bands, (height, width), facts["scale_px0"]
+
+
+def _refined(unit: Path, tile_unit: Path) -> Map:
+    """The heatmap of a slide that none was written for, stitched as it is read."""
+    group, tiles = open_group(unit / "refined.zarr"), Tiles(tile_unit / "tiles.zarr")
+    downsample = group.attrs["downsample"]
+    shape = heatmap_shape(tiles.attrs["height_px"], tiles.attrs["width_px"], downsample)
+    probability, positions = group["probability"], tiles.positions_px
+    kept = {"downsample": downsample, "window": "hann", "skip": tiles.bad}
+    stitched = stitch(probability, positions, shape, **kept)
+    bands = ((y, np.rint(band * FULL).astype(np.uint16), covered) for y, band, covered in stitched)
+    return bands, shape, tiles.attrs["scale"] * downsample
+
+
+def _truth(mask: Path | None, check: Path, shape: tuple[int, int], scale: float) -> np.ndarray:
+    """The pixel truth of a slide on the grid of its heatmap, nonzero on foreground."""
+    if mask is None:
+        return np.zeros(shape, np.uint8)
+    facts = manifest(check)["facts"]
+    shape_px0 = (facts["height_px0"], facts["width_px0"])
+    return read_mask(mask, shape_px0=shape_px0, out_shape=shape, scale=scale)
+
+
+if __name__ == "__main__":
+    run(evaluate_masks, globals().get("snakemake"))

@@ -1,0 +1,63 @@
+"""Extract the features of every tile with a frozen encoder."""
+
+import functools
+import logging
+from pathlib import Path
+
+import torch
+
+from workflow.lib.devices import prepare
+from workflow.lib.encoders import Encoder, build_encoder, extract
+from workflow.lib.inference import check_tiles
+from workflow.lib.job import run
+from workflow.lib.shard import Shard, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
+
+log = logging.getLogger(__name__)
+
+
+def extract_features(
+    tiles: Path,
+    features: Path,
+    *,
+    shard: Shard,
+    encoder: str,
+    checkpoint: str,
+    precision: str,
+    seed: int,
+    weights: Path | None,
+    device: str,
+    batch: int,
+    threads: int,
+) -> None:
+    """Write features (N, D) float32 for the N tiles of each slide, in the order of the tiles."""
+    where = prepare(device, threads=threads, seed=seed)
+
+    @functools.cache  # once for the shard, and only if a slide needs it
+    def network() -> Encoder:
+        built = build_encoder(encoder, checkpoint=checkpoint, weights=weights, seed=seed)
+        log.info("%s (%s) gives %d features, on %s.", encoder, checkpoint, built.dim, where)
+        return built.to(where, memory_format=torch.channels_last)
+
+    def work(slide: Slide, folder: Path) -> dict:
+        store = Tiles(tiles.parent / slide.slide / "tiles.zarr")
+        tile_px, mpp = store.attrs["tile_px"], store.attrs["mpp"]
+        check_tiles(encoder, expects=(network().tile_px, network().mpp), tiles=(tile_px, mpp))
+        attrs = {"encoder": encoder, "checkpoint": checkpoint, "mpp": mpp, "tile_px": tile_px}
+        group = create_group(folder / "features.zarr", attrs)
+        rows = create_rows(group, "features", (len(store), network().dim), "float32")
+        found = extract(
+            network(), store.batch, len(store), precision=precision, batch=batch, device=where
+        )
+        try:
+            append_rows(rows, found)
+        except ValueError as error:
+            raise ValueError(f"{slide.slide}: {error}") from error
+        return {"tiles": len(store), "dim": network().dim}
+
+    visit(features, shard, work, upstream=[tiles.parent])
+
+
+if __name__ == "__main__":
+    run(extract_features, globals().get("snakemake"))

@@ -1,0 +1,80 @@
+"""Make the class activation maps of every tile: where the classifier sees each class."""
+
+import functools
+import logging
+from pathlib import Path
+
+import torch
+
+from workflow.lib.cams import CamTally, evidence_class, pooled_probability
+from workflow.lib.classifiers import Classifier
+from workflow.lib.devices import prepare
+from workflow.lib.inference import check_tiles, infer
+from workflow.lib.job import run
+from workflow.lib.shard import Shard, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, write_rows
+from workflow.lib.tables import read_table
+
+log = logging.getLogger(__name__)
+
+
+def make_cams(
+    tiles: Path,
+    splits: Path,
+    classifier: Path,
+    cams: Path,
+    *,
+    shard: Shard,
+    fold: int,
+    classes: list[str],
+    negative: str | None,
+    device: str,
+    batch: int,
+    threads: int,
+) -> None:
+    """Write raw evidence for every class and tile, and note which class a slide's evidence is of.
+
+    Training and validation slides show their true class, test slides the predicted one; the
+    negative class is never shown. The lowest and highest evidence of the slide are noted, so that
+    later stages can scale it without a second look.
+    """
+    split = {row["slide"]: row["split"] for row in read_table(splits) if int(row["fold"]) == fold}
+    where = prepare(device, threads=threads)
+    trained = classifier.with_suffix("")
+
+    @functools.cache  # once for the shard, and only if a slide needs it
+    def network() -> Classifier:
+        return Classifier.load(trained).to(where, memory_format=torch.channels_last)
+
+    def work(slide: Slide, folder: Path) -> dict:
+        store, model = Tiles(tiles.parent / slide.slide / "tiles.zarr"), network()
+        side = store.attrs["tile_px"]
+        check_tiles(
+            f"The classifier of fold {fold}",
+            expects=(model.tile_px, model.mpp),
+            tiles=(side, store.attrs["mpp"]),
+        )
+        with torch.inference_mode():
+            shape = model.cam(torch.zeros(1, 3, side, side, device=where)).shape[1:]
+        tally = CamTally(len(store), len(classes))
+        found = infer(model.cam, store.batch, len(store), batch=batch, device=where)
+        group = create_group(folder / "cams.zarr", {"classes": classes, "fold": fold})
+        array = create_rows(group, "cams", (len(store), *shape), "float16")
+        append_rows(array, tally.watch(found))
+        write_rows(group, "logits", tally.logits)
+        shown, why = evidence_class(
+            pooled_probability(tally.logits[~store.bad]),
+            classes,
+            label=None if split[slide.slide] == "test" else slide.label,
+            negative=negative,
+        )
+        low, high = tally.span(classes.index(shown), ~store.bad)
+        log.info("%s: evidence of %s (%s), %.3g to %.3g.", slide.slide, shown, why, low, high)
+        return {"tiles": len(store), "class": shown, "why": why, "low": low, "high": high}
+
+    visit(cams, shard, work, upstream=[tiles.parent, splits, trained], only=split)
+
+
+if __name__ == "__main__":
+    run(make_cams, globals().get("snakemake"))

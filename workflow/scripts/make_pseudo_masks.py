@@ -1,0 +1,87 @@
+"""Make pseudo-masks: the pixels of a slide whose evidence is clear enough to train on."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from workflow.lib.cams import slide_evidence, upsample
+from workflow.lib.job import run
+from workflow.lib.pseudo_masks import BACKGROUND, IGNORE, Quality, threshold_cams
+from workflow.lib.shard import Shard, manifest, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
+from workflow.lib.tables import read_table
+
+log = logging.getLogger(__name__)
+
+BLOCK = 64  # tiles held at full size at a time
+USUAL_FOREGROUND = (0.001, 0.9)  # share of a slide; outside it a cam rarely means anything
+
+
+def make_pseudo_masks(
+    cams: Path,
+    tiles: Path,
+    splits: Path,
+    pseudo_masks: Path,
+    *,
+    shard: Shard,
+    fold: int,
+    foreground: float,
+    background: float,
+    negative: str | None,
+    cam_scale: str,
+) -> None:
+    """Write foreground, background and ignored pixels of the training and validation slides.
+
+    Slides of the negative class are background throughout. A slide whose cam has no contrast and
+    tiles that could not be read are ignored.
+    """
+    placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
+    only = {row["slide"] for row in placed if row["split"] != "test"}
+
+    def work(slide: Slide, folder: Path) -> dict:
+        store, seen = Tiles(tiles.parent / slide.slide / "tiles.zarr"), cams.parent / slide.slide
+        facts, source = manifest(seen)["facts"], open_group(seen / "cams.zarr")
+        cam = slide_evidence(source["cams"][:], source.attrs["classes"], facts, scale=cam_scale)
+        side, count, quality = store.attrs["tile_px"], len(store), Quality()
+        is_negative = negative is not None and slide.label == negative
+        is_flat = cam_scale == "minmax" and facts["high"] <= facts["low"]
+
+        def blocks() -> Iterator[np.ndarray]:
+            for start in range(0, count, BLOCK):
+                evidence = upsample(cam[start : start + BLOCK], side).numpy()
+                masks = threshold_cams(evidence, foreground=foreground, background=background)
+                if is_negative:
+                    masks[:] = BACKGROUND
+                elif is_flat:
+                    masks[:] = IGNORE
+                masks[store.bad[start : start + BLOCK]] = IGNORE
+                quality.add(masks, evidence)
+                yield masks
+
+        group = create_group(folder / "pseudo_masks.zarr", {"fold": fold, "tile_px": side})
+        append_rows(create_rows(group, "pseudo_masks", (count, side, side), "uint8"), blocks())
+        found = quality.facts()
+        if count and not is_negative:
+            _judge(slide.slide, found["coverage_fg"])
+        return {"tiles": count, **found}
+
+    visit(pseudo_masks, shard, work, upstream=[tiles.parent, cams.parent], only=only)
+
+
+def _judge(slide: str, foreground: float) -> None:
+    log.info("%s: %.1f%% of the pixels are foreground.", slide, 100 * foreground)
+    least, most = USUAL_FOREGROUND
+    if not least <= foreground <= most:
+        log.warning(
+            "%s: %.1f%% foreground is suspect; the classifier may be too weak to localise from. "
+            "Look at its cam before you trust what is trained on it.",
+            slide,
+            100 * foreground,
+        )
+
+
+if __name__ == "__main__":
+    run(make_pseudo_masks, globals().get("snakemake"))

@@ -1,0 +1,125 @@
+"""Stitch the refined tiles of each slide into one heatmap."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from workflow.lib.colours import class_colour
+from workflow.lib.job import run
+from workflow.lib.ome import FULL
+from workflow.lib.polygons import annotations, find_regions, write_geojson
+from workflow.lib.pyramids import finest_level, read_level, write_heatmap, write_ome_tiff
+from workflow.lib.shard import Shard, manifest, unit, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.stitching import Band, Tally, heatmap_shape, stitch
+from workflow.lib.stores import Tiles, open_group
+from workflow.lib.tables import read_table
+
+log = logging.getLogger(__name__)
+
+POLYGON_PIXELS = 1 << 24  # polygons are drawn on the finest level with at most so many pixels
+SIMPLIFY_PX = 0.5  # px of that level; makes steps into slopes and costs less than 0.5% of an area
+
+
+def stitch_heatmap(
+    tiles: Path,
+    refined: list[Path],
+    splits: Path,
+    heatmaps: Path,
+    *,
+    shard: Shard,
+    method: str,
+    classes: list[str],
+    window: str,
+    polygon_threshold: float,
+    min_polygon_um2: float,
+) -> None:
+    """Write the heatmap of each test slide, from the fold that did not train on it.
+
+    Each is a pyramid as OME-Zarr and as OME-TIFF, with the polygons above `polygon_threshold`. A
+    tile that could not be read is left out of it. A slide that several folds test is taken from
+    the first of them.
+    """
+    stages = {index.parent.name.removeprefix("fold"): index.parent for index in refined}
+    folds: dict[str, list[int]] = {}
+    for row in read_table(splits):
+        if row["split"] == "test" and row["fold"] in stages:
+            folds.setdefault(row["slide"], []).append(int(row["fold"]))
+
+    def stage(slide: Slide) -> Path:
+        return stages[str(min(folds[slide.slide]))]
+
+    def work(slide: Slide, folder: Path) -> dict:
+        store = Tiles(unit(tiles.parent, slide.slide) / "tiles.zarr")
+        source = unit(stage(slide), slide.slide)
+        name = manifest(source)["facts"].get("class", "evidence")
+        colour = class_colour(classes.index(name) if name in classes else 1)
+        size, bands = _stitched(slide, store, open_group(source / "refined.zarr"), window)
+        tally = Tally(polygon_threshold)
+        heatmap = write_heatmap(
+            folder / "heatmap.ome.zarr",
+            tally.watch(bands),
+            tuple(size["shape"]),
+            mpp=size["mpp"],
+            mpp0=size["mpp"] / size["scale_px0"],
+            name=slide.slide,
+            channel=name,
+            colour=colour,
+        )
+        write_ome_tiff(folder / "heatmap.ome.tif", heatmap)
+        level = finest_level(heatmap, POLYGON_PIXELS)
+        probability, covered = read_level(heatmap, level)
+        level_mpp = size["mpp"] * 2**level
+        regions = find_regions(
+            probability / np.float32(FULL),
+            covered & (probability >= polygon_threshold * FULL),
+            min_pixels=min_polygon_um2 / level_mpp**2,
+            simplify_px=SIMPLIFY_PX,
+        )
+        features = annotations(
+            regions,
+            scale_px0=size["scale_px0"] * 2**level,
+            size_px0=(size["height_px0"], size["width_px0"]),
+            mpp=level_mpp,
+            name=name,
+            colour=colour,
+            key=f"{slide.slide}/{method}",
+        )
+        write_geojson(folder / "polygons.geojson.gz", features)
+        covered_um2, marked_um2 = (n * size["mpp"] ** 2 for n in (tally.covered, tally.marked))
+        log.info(
+            "%s: %.2f mm2 looked at, %.2f mm2 of it above %g, %d polygons.",
+            *(slide.slide, covered_um2 / 1e6, marked_um2 / 1e6, polygon_threshold, len(features)),
+        )
+        fold, *others = sorted(folds[slide.slide])
+        facts = {"fold": fold, "other_test_folds": others, "method": method, "class": name}
+        facts |= {"tiles": len(store), "polygons": len(features), "polygon_mpp": level_mpp}
+        return facts | size | {"covered_um2": covered_um2, "marked_um2": marked_um2}
+
+    visit(heatmaps, shard, work, upstream=lambda s: [tiles.parent, stage(s)], only=folds)
+
+
+def _stitched(
+    slide: Slide, store: Tiles, maps: zarr.Group, window: str
+) -> tuple[dict, Iterator[Band]]:
+    """The geometry of a slide's heatmap, and the heatmap from top to bottom."""
+    about, downsample = store.attrs, maps.attrs["downsample"]
+    side = maps["probability"].shape[1]
+    if side * downsample != about["tile_px"]:
+        raise ValueError(
+            f"{slide.slide}: maps of {side} px at downsample {downsample} do not fill tiles of "
+            f"{about['tile_px']} px; refine the slide again"
+        )
+    shape = heatmap_shape(about["height_px"], about["width_px"], downsample)
+    size = {"shape": list(shape), "mpp": about["mpp"] * downsample}
+    size |= {"scale_px0": about["scale"] * downsample}
+    size |= {key: about[key] for key in ("height_px0", "width_px0")}
+    options = {"downsample": downsample, "window": window, "skip": store.bad}
+    return size, stitch(maps["probability"], store.positions_px, shape, **options)
+
+
+if __name__ == "__main__":
+    run(stitch_heatmap, globals().get("snakemake"))

@@ -1,0 +1,36 @@
+"""Gather every metric of a study into one table."""
+
+import logging
+from pathlib import Path
+
+from workflow.lib.job import run
+from workflow.lib.tables import METRICS, read_table, write_table
+
+log = logging.getLogger(__name__)
+
+
+def summarise_study(tables: list[Path], metrics: Path) -> None:
+    """Write the rows of `tables` as one tidy table, sorted and without a row twice."""
+    rows = {}
+    for table in sorted(tables):
+        for row in read_table(table):
+            if tuple(row) != METRICS:
+                raise ValueError(f"{table.name} has columns {list(row)}, not {list(METRICS)}")
+            key = tuple(row[name] for name in METRICS[:5])
+            if key in rows:
+                raise ValueError(f"{table.name} gives {' '.join(key)} a second time")
+            rows[key] = row
+    ordered = sorted(rows.values(), key=_order)
+    write_table(metrics, METRICS, ordered)
+    log.info("%d numbers from %d tables.", len(ordered), len(tables))
+
+
+def _order(row: dict[str, str]) -> tuple:
+    """By level, method and metric; the folds in numerical order, all of them together last."""
+    fold = row["fold"]
+    number = (0, int(fold), "") if fold.isdecimal() else (1, 0, fold)
+    return row["level"], row["method"], row["metric"], row["split"], number
+
+
+if __name__ == "__main__":
+    run(summarise_study, globals().get("snakemake"))

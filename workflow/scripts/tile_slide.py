@@ -1,0 +1,120 @@
+"""Cut the tissue of each slide of a shard into tiles."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from workflow.lib.job import run
+from workflow.lib.shard import Shard, manifest, unit, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.slides import SlideReader, open_reader
+from workflow.lib.stores import create_tiles, write_rows
+from workflow.lib.tile_pixels import blur_score, read_tiles
+from workflow.lib.tiling import TileSpec, grid, origins, tissue_fraction
+from workflow.lib.verdicts import Quarantine
+
+log = logging.getLogger(__name__)
+
+
+def tile_slide(
+    checks: Path,
+    tissue: Path,
+    tiles: Path,
+    *,
+    shard: Shard,
+    mpp: float,
+    tile_px: int,
+    stride_px: int,
+    min_tissue: float,
+    codec: str,
+    quality: int,
+    max_upsample: float,
+    max_bad_tiles: float,
+) -> None:
+    """Write the tiles of each slide that hold at least `min_tissue` tissue, at exactly `mpp`.
+
+    A tile that the file cannot deliver is white and marked bad; a slide with too many of them is
+    quarantined.
+    """
+
+    def work(slide: Slide, folder: Path) -> dict:
+        facts = manifest(unit(checks.parent, slide.slide))["facts"]
+        spec = TileSpec(
+            width_px0=facts["width_px0"],
+            height_px0=facts["height_px0"],
+            slide_mpp=facts["mpp"],
+            mpp=mpp,
+            tile_px=tile_px,
+            stride_px=stride_px,
+        )
+        spec.check_upsampling(max_upsample, slide=slide.slide)
+        with Image.open(unit(tissue.parent, slide.slide) / "tissue.png") as image:
+            mask = np.asarray(image) > 0
+        positions = grid(spec)
+        fraction = tissue_fraction(mask, spec, positions)
+        kept = np.flatnonzero(fraction >= min_tissue)
+        blur, bad = np.zeros(len(kept), np.float32), np.zeros(len(kept), bool)
+        with open_reader(slide.path, mpp=facts["mpp"]) as reader:
+            pixels = _pixels(slide, reader, spec, positions[kept], blur, bad, max_bad_tiles)
+            store = create_tiles(
+                folder / "tiles.zarr",
+                pixels,
+                count=len(kept),
+                tile_px=tile_px,
+                codec=codec,
+                quality=quality,
+            )
+        store.attrs.update(spec.attributes())
+        rows = {"origins": origins(spec, positions[kept]), "positions_px": positions[kept]}
+        rows |= {"tissue": fraction[kept], "blur": blur, "bad": bad}
+        for name, row in rows.items():
+            write_rows(store, name, row)
+        log.info(
+            "%s: %d of %d tiles hold tissue, at %g um per pixel; %d unreadable.",
+            *(slide.slide, len(kept), len(positions), mpp, bad.sum()),
+        )
+        return {
+            "tiles": len(kept),
+            "grid": len(positions),
+            "kept": len(kept),
+            "bad": int(bad.sum()),
+            "mpp": mpp,
+            "scale": spec.scale,
+        }
+
+    visit(tiles, shard, work, upstream=[checks.parent, tissue.parent])
+
+
+def _pixels(
+    slide: Slide,
+    reader: SlideReader,
+    spec: TileSpec,
+    positions: np.ndarray,
+    blur: np.ndarray,
+    bad: np.ndarray,
+    max_bad_tiles: float,
+) -> Iterator[np.ndarray]:
+    """The tiles in order, noting in `blur` and `bad` what each is like; white where unreadable."""
+    # One damaged spot is tolerated on any slide: it touches 4 tiles, more where they overlap.
+    spot = (spec.tile_px // spec.stride_px + 1) ** 2 if max_bad_tiles else 0
+    limit = max(max_bad_tiles * len(positions), spot)
+    for index, tile in enumerate(read_tiles(reader, spec, positions)):
+        if tile is None:
+            bad[index] = True
+            if bad.sum() > min(limit, len(positions) / 2):
+                raise Quarantine(
+                    "E_TILE",
+                    f"{slide.slide}: {bad.sum()} of the first {index + 1} tiles cannot be decoded,"
+                    f" more than max_bad_tiles = {max_bad_tiles:g} of {len(positions)} allows.",
+                )
+            tile = np.full((spec.tile_px, spec.tile_px, 3), 255, np.uint8)
+        else:
+            blur[index] = blur_score(tile)
+        yield tile
+
+
+if __name__ == "__main__":
+    run(tile_slide, globals().get("snakemake"))
