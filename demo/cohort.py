@@ -51,15 +51,15 @@ SITES = {
 # The stains of p01 to p04, who are healthy, come back much alike in p06 to p09: neither colour nor
 # strength gives the class away, and both differ more between patients than between the classes.
 PATIENTS = {
-    "p01": Patient(Stain(0.55, 0.40, haematoxylin=1.22, eosin=1.05), 0.45, 1.5),
-    "p02": Patient(Stain(0.28, 0.30, haematoxylin=0.84, eosin=0.85), 0.75, 0.7),
-    "p03": Patient(Stain(0.80, 0.63, haematoxylin=0.98, eosin=1.22), 0.30, 1.1),
-    "p04": Patient(Stain(0.22, 0.78, haematoxylin=1.18, eosin=0.84), 0.60, 1.7),
-    "p05": Patient(Stain(0.65, 0.20, haematoxylin=0.96, eosin=1.00), 0.40, 1.0),
-    "p06": Patient(Stain(0.45, 0.30, haematoxylin=1.14, eosin=1.12), 0.50, 1.3),
-    "p07": Patient(Stain(0.36, 0.42, haematoxylin=0.80, eosin=0.90), 0.40, 0.8),
-    "p08": Patient(Stain(0.72, 0.75, haematoxylin=0.90, eosin=1.15), 0.70, 1.0),
-    "p09": Patient(Stain(0.30, 0.68, haematoxylin=1.10, eosin=0.90), 0.55, 1.5),
+    "p01": Patient(Stain(0.51, 0.46, haematoxylin=1.10, eosin=1.02), 0.48, 1.28),
+    "p02": Patient(Stain(0.39, 0.41, haematoxylin=0.93, eosin=0.93), 0.61, 0.92),
+    "p03": Patient(Stain(0.62, 0.56, haematoxylin=0.99, eosin=1.10), 0.41, 1.10),
+    "p04": Patient(Stain(0.36, 0.63, haematoxylin=1.08, eosin=0.93), 0.55, 1.37),
+    "p05": Patient(Stain(0.56, 0.36, haematoxylin=0.98, eosin=1.00), 0.46, 1.06),
+    "p06": Patient(Stain(0.47, 0.41, haematoxylin=1.06, eosin=1.05), 0.50, 1.19),
+    "p07": Patient(Stain(0.43, 0.46, haematoxylin=0.91, eosin=0.95), 0.46, 0.97),
+    "p08": Patient(Stain(0.59, 0.61, haematoxylin=0.95, eosin=1.07), 0.59, 1.06),
+    "p09": Patient(Stain(0.40, 0.58, haematoxylin=1.04, eosin=0.95), 0.52, 1.28),
 }
 
 SPECIMENS = [
@@ -68,11 +68,11 @@ SPECIMENS = [
     Specimen("normal-03", "p03", "normal", "north", "cores", (3200, 3608), 0.38),
     Specimen("normal-04", "p04", "normal", "south", "block", (3000, 3512), 0.42),
     Specimen("normal-05", "p05", "normal", "north", "pair", (3600, 3096), 0.40),
-    Specimen("tumour-01", "p05", "tumour", "north", "block", (3304, 3200), 0.42, 0.48),
-    Specimen("tumour-02", "p06", "tumour", "south", "block", (3208, 3512), 0.40, 0.50),
-    Specimen("tumour-03", "p07", "tumour", "north", "pair", (3512, 3304), 0.38, 0.56),
-    Specimen("tumour-04", "p08", "tumour", "south", "cores", (3304, 3608), 0.38, 0.58),
-    Specimen("tumour-05", "p09", "tumour", "north", "block", (3096, 3304), 0.42, 0.52),
+    Specimen("tumour-01", "p05", "tumour", "north", "block", (3304, 3200), 0.42, 0.62),
+    Specimen("tumour-02", "p06", "tumour", "south", "block", (3208, 3512), 0.40, 0.64),
+    Specimen("tumour-03", "p07", "tumour", "north", "pair", (3512, 3304), 0.38, 0.66),
+    Specimen("tumour-04", "p08", "tumour", "south", "cores", (3304, 3608), 0.38, 0.66),
+    Specimen("tumour-05", "p09", "tumour", "north", "block", (3096, 3304), 0.42, 0.62),
     Specimen("blank-01", "p01", "normal", "north", None, (3000, 3000)),
     Specimen("truncated-01", "p04", "normal", "south", "block", (3000, 3000), truncated=True),
     Specimen(

@@ -68,7 +68,11 @@ def test_recipes_are_recorded_in_indices_and_sidecars(results):
 
 
 def test_changes_name_the_key_and_both_values():
-    new = {"rule": "r", "settings": {"a": 2, "b": 1}, "slides": {"s1": {"identity": "x"}, "s2": None}}
+    new = {
+        "rule": "r",
+        "settings": {"a": 2, "b": 1},
+        "slides": {"s1": {"identity": "x"}, "s2": None},
+    }
     assert changes(RECIPE, new) == [("settings.a", 1, 2), ("settings.b", 2, 1)]
     assert changes(RECIPE, RECIPE) == []
 

@@ -17,7 +17,11 @@ class Named(list):
     """Like Snakemake's named lists: positions and names."""
 
     def __init__(self, **names):
-        super().__init__(value for item in names.values() for value in ([item] if isinstance(item, str) else item))
+        super().__init__(
+            value
+            for item in names.values()
+            for value in ([item] if isinstance(item, str) else item)
+        )
         self.names = names
 
     def items(self):
@@ -56,8 +60,19 @@ def snakemake(sheet, settings, **parts):
 def test_binding_by_name_and_type(sheet):
     seen = {}
 
-    def stage(checks: Path, many: list[Path], tiles: Path, maybe: Path | None, *, shard: Shard,
-              mpp: float, fold: int, device: str, batch: int, threads: int):
+    def stage(
+        checks: Path,
+        many: list[Path],
+        tiles: Path,
+        maybe: Path | None,
+        *,
+        shard: Shard,
+        mpp: float,
+        fold: int,
+        device: str,
+        batch: int,
+        threads: int,
+    ):
         seen.update(locals())
 
     inputs = Named(checks="c.json", many=["a", "b"], maybe=[])
@@ -106,8 +121,16 @@ def test_a_plain_output_gets_a_sidecar_with_recipe_and_checksum(sheet):
 def test_the_command_line_has_the_same_names(sheet, monkeypatch):
     seen = {}
 
-    def check_slide(checks: Path, *, shard: Shard, mpp_min: float, allow_fluorescence: bool,
-                    augment: dict, seed: int, device: str):
+    def check_slide(
+        checks: Path,
+        *,
+        shard: Shard,
+        mpp_min: float,
+        allow_fluorescence: bool,
+        augment: dict,
+        seed: int,
+        device: str,
+    ):
         seen.update(locals())
 
     config = sheet.parent / "config.yaml"
@@ -115,10 +138,24 @@ def test_the_command_line_has_the_same_names(sheet, monkeypatch):
         "seed: 7\nlabels: {classes: [normal]}\ncompute: {device: cpu, batch: 1, workers: 0}\n"
         "check_slide: {mpp_min: 0.1, allow_fluorescence: false, augment: {flips: true}}\n"
     )
-    monkeypatch.setattr(sys, "argv", [
-        "check_slide", "--configfile", str(config), "--sheet", str(sheet), "--only", "s2",
-        "--checks", "c.json", "--mpp-min", "0.2", "--allow-fluorescence",
-    ])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "check_slide",
+            "--configfile",
+            str(config),
+            "--sheet",
+            str(sheet),
+            "--only",
+            "s2",
+            "--checks",
+            "c.json",
+            "--mpp-min",
+            "0.2",
+            "--allow-fluorescence",
+        ],
+    )
     job.run(check_slide)
     assert (seen["mpp_min"], seen["allow_fluorescence"], seen["seed"]) == (0.2, True, 7)
     assert seen["augment"] == {"flips": True}

@@ -43,7 +43,9 @@ def test_values_without_a_stable_text_are_refused(value):
 
 
 def test_fingerprint_follows_imports_of_imports(tmp_path):
-    script = project(tmp_path, near="from workflow.lib.far import f\n", far="def f():\n    return 1\n")
+    script = project(
+        tmp_path, near="from workflow.lib.far import f\n", far="def f():\n    return 1\n"
+    )
     script.write_text("def stage():\n    from workflow.lib.near import f\n    return f\n")
     before = fingerprint(script, tmp_path)
     project(tmp_path, far="def f():\n    return 2\n")

@@ -1,5 +1,6 @@
 """Stores give back what was put in, in any zarr, in a handful of files, and notice damage."""
 
+import itertools
 import subprocess
 import sys
 
@@ -59,8 +60,14 @@ def test_jpeg_tiles_are_close_and_small(tmp_path):
     read = Tiles(store(tmp_path / "jpeg.zarr", pixels, "jpeg"))
     error = np.abs(read.batch(range(40)).astype(int) - pixels)
     assert error.mean() < 3 and error.max() < 60
-    store(tmp_path / "exact.zarr", np.random.default_rng(0).integers(0, 255, (40, 64, 64, 3), np.uint8))
-    size = {name: sum(f.stat().st_size for f in files(tmp_path / name)) for name in ("jpeg.zarr", "exact.zarr")}
+    store(
+        tmp_path / "exact.zarr",
+        np.random.default_rng(0).integers(0, 255, (40, 64, 64, 3), np.uint8),
+    )
+    size = {
+        name: sum(f.stat().st_size for f in files(tmp_path / name))
+        for name in ("jpeg.zarr", "exact.zarr")
+    }
     assert size["jpeg.zarr"] < size["exact.zarr"] / 3
 
 
@@ -78,15 +85,16 @@ def test_a_flipped_bit_never_passes_unseen(tmp_path, codec):
     path = store(tmp_path / "t.zarr", tiles(8), codec)
     chunk = max(files(path / "pixels"), key=lambda file: file.stat().st_size)
     whole = chunk.read_bytes()
-    expected = Tiles(path).batch(range(8))
+    expected, refused = Tiles(path).batch(range(8)), 0
     for place in range(0, len(whole), max(1, len(whole) // 40)):
         chunk.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         try:
-            assert np.array_equal(Tiles(path).batch(range(8)), expected)  # padding between chunks
-        except AssertionError:
-            pytest.fail(f"byte {place} changed the pixels silently")
+            read = Tiles(path).batch(range(8))
         except Exception:
-            continue
+            refused += 1
+        else:
+            assert np.array_equal(read, expected), f"byte {place} changed the pixels silently"
+    assert refused > 20
 
 
 @given(st.lists(st.integers(0, 700), max_size=6))
@@ -97,7 +105,7 @@ def test_blocks_of_any_size_become_the_same_rows(tmp_path_factory, sizes):
     group = create_group(path, {"encoder": "x"})
     array = create_rows(group, "features", rows.shape, rows.dtype)
     edges = np.cumsum([0, *sizes])
-    append_rows(array, (rows[a:b] for a, b in zip(edges, edges[1:], strict=False)))
+    append_rows(array, (rows[a:b] for a, b in itertools.pairwise(edges)))
     assert np.array_equal(open_group(path)["features"][:], rows)
 
 

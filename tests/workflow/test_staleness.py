@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -29,19 +31,14 @@ SPLITS = {"split_patients"} | CLUSTERS | CLASSIFIER
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A study that ran to its report, once for this module."""
-    study = Study(tmp_path_factory.mktemp("finished"))
+    study = Study.make(tmp_path_factory.mktemp("finished"))
     study.run()
     return study
 
 
 @pytest.fixture
 def study(finished, tmp_path):
-    """A copy of the finished study, times of files included, to be edited."""
-    copy = object.__new__(Study)
-    copy.folder = tmp_path / "study"
-    shutil.copytree(finished.folder, copy.folder, symlinks=True, copy_function=shutil.copy2)
-    copy.config = copy.folder / "study.yaml"
-    return copy
+    return finished.copy(tmp_path / "study")
 
 
 def edit(study, file, old, new, *, keep_time=False):
@@ -62,9 +59,9 @@ def shuffle_and_comment(study):
 
 def touch_everything(study):
     for file in study.folder.rglob("*"):
-        if file.is_file() and not file.is_relative_to(study.folder / "results"):
-            if not file.is_relative_to(study.folder / ".snakemake"):
-                os.utime(file)
+        top = file.relative_to(study.folder).parts[0]
+        if file.is_file() and top not in ("results", ".snakemake"):
+            os.utime(file)
 
 
 def replace_slide_keeping_its_time(study):
@@ -108,17 +105,25 @@ EDITS = {
     "key order and a comment": (shuffle_and_comment, set()),
     "3 written as 3.0": (lambda s: s.edit_config("train_clusters", count=3.0), set()),
     "device, batch and workers": (
-        lambda s: s.edit_config("compute", device="cpu", batch=7, workers=1), set(),
+        lambda s: s.edit_config("compute", device="cpu", batch=7, workers=1),
+        set(),
     ),
     "threads": (lambda s: edit(s, "workflow/rules/refine.smk", "threads: 4", "threads: 1"), set()),
     "memory": (lambda s: edit(s, "workflow/rules/tile.smk", "memory(1500)", "memory(99)"), set()),
     "every file touched": (touch_everything, set()),
     "a comment and a docstring in a library module": (
-        lambda s: edit(s, f"{LIB}/stitching.py", '"""', '"""Other words. '), set(),
+        lambda s: edit(s, f"{LIB}/stitching.py", '"""', '"""Other words. '),
+        set(),
     ),
-    "the plumbing": (lambda s: edit(s, f"{LIB}/shard.py", "import os\n", "import os\n\nX = 1\n"), set()),
+    "the plumbing": (
+        lambda s: edit(s, f"{LIB}/shard.py", "import os\n", "import os\n\nX = 1\n"),
+        set(),
+    ),
     "mpp": (lambda s: s.edit_config("tile_slide", mpp=1.25), TILES),
-    "one setting of the tissue mask": (lambda s: s.edit_config("mask_tissue", close_um=41.0), TISSUE),
+    "one setting of the tissue mask": (
+        lambda s: s.edit_config("mask_tissue", close_um=41.0),
+        TISSUE,
+    ),
     "a swapped pair of values": (
         lambda s: s.edit_config(
             "train_decoder",
@@ -126,20 +131,30 @@ EDITS = {
         ),
         DECODER,
     ),
-    "the window of the stitching": (lambda s: s.edit_config("stitch_heatmap", window="flat"), STITCH),
+    "the window of the stitching": (
+        lambda s: s.edit_config("stitch_heatmap", window="flat"),
+        STITCH,
+    ),
     "thresholds of pseudo-masks": (
-        lambda s: s.edit_config("make_pseudo_masks", foreground=0.7), PSEUDO_MASKS,
+        lambda s: s.edit_config("make_pseudo_masks", foreground=0.7),
+        PSEUDO_MASKS,
     ),
     "learning rate": (
-        lambda s: s.edit_config("train_classifier", learning_rate=2.0e-3), CLASSIFIER,
+        lambda s: s.edit_config("train_classifier", learning_rate=2.0e-3),
+        CLASSIFIER,
     ),
-    "bootstrap of the masks": (lambda s: s.edit_config("evaluate_masks", bootstrap=21), MASK_SCORES),
+    "bootstrap of the masks": (
+        lambda s: s.edit_config("evaluate_masks", bootstrap=21),
+        MASK_SCORES,
+    ),
     "clusters": (lambda s: s.edit_config("train_clusters", count=4), CLUSTERS),
     "seed": (
-        lambda s: s.edit_config(None, seed=1), SPLITS | FEATURES | {"evaluate_classifier"},
+        lambda s: s.edit_config(None, seed=1),
+        SPLITS | FEATURES | {"evaluate_classifier"},
     ),
     "an imported library function": (
-        lambda s: edit(s, f"{LIB}/stitching.py", "def ", "X = 1\n\n\ndef "), STITCH,
+        lambda s: edit(s, f"{LIB}/stitching.py", "def ", "X = 1\n\n\ndef "),
+        STITCH,
     ),
     "a library function imported by an imported one, with an old time": (
         lambda s: edit(
@@ -148,17 +163,20 @@ EDITS = {
         TILES,
     ),
     "a script, with an old time": (
-        lambda s: edit(s, f"{SCRIPTS}/make_pseudo_masks.py", "def ", "X = 1\n\n\ndef ", keep_time=True),
+        lambda s: edit(
+            s, f"{SCRIPTS}/make_pseudo_masks.py", "def ", "X = 1\n\n\ndef ", keep_time=True
+        ),
         PSEUDO_MASKS,
     ),
     "a patient in the sheet": (change_label, SPLITS),
     "a truth mask": (change_truth, MASK_SCORES),
     "a method left out": (
-        lambda s: s.edit_config("refine_masks", methods=["none"]), SUMMARY,
+        lambda s: s.edit_config("refine_masks", methods=["none"]),
+        SUMMARY,
     ),
     "a slide replaced, its time kept": (replace_slide_keeping_its_time, CHECK),
     "a slide added": (add_slide, CHECK | SPLITS),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EDITS)
@@ -169,7 +187,7 @@ def test_one_edit_exactly_these_rules(study, name):
 
 
 def test_a_replaced_slide_reruns_its_shard_only(study):
-    shards = len(list(study.results().glob("checks/*.json")))
+    shards = len(list(study.results.glob("checks/*.json")))
     replace_slide_keeping_its_time(study)
     jobs = study.would_run()
     assert shards > 1
@@ -187,7 +205,7 @@ def test_a_removed_snakemake_folder_hides_nothing_and_reruns_nothing(study):
 
 def test_a_rerun_makes_only_the_slide_that_changed(study):
     replace_slide_keeping_its_time(study)
-    before = {path: path.stat().st_mtime_ns for path in study.results().glob("tiles/*/manifest.json")}
+    before = {path: path.stat().st_mtime_ns for path in study.results.glob("tiles/*/manifest.json")}
     study.run("--until", "tile_slide")
     after = {path: path.stat().st_mtime_ns for path in before}
     assert sum(after[path] != before[path] for path in before) == 1
@@ -205,9 +223,6 @@ def test_going_back_to_old_settings_makes_the_same_bytes(study):
 
 def test_explain_says_key_old_and_new(study):
     study.edit_config("tile_slide", mpp=1.25)
-    import subprocess
-    import sys
-
     told = subprocess.run(
         [sys.executable, "-m", "workflow.tools.explain", "--configfile", "study.yaml"],
         cwd=study.folder, capture_output=True, text=True, check=True,

@@ -1,4 +1,4 @@
-"""A JPEG codec for zarr v3, so that tile stores of JPEG tiles open in any zarr of the environment."""
+"""A JPEG codec for zarr v3: stores of JPEG tiles open in any zarr of the environment."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from zarr.registry import register_codec
 
 @dataclass(frozen=True)
 class JpegCodec(ArrayBytesCodec):
-    """One RGB tile (1, height, width, 3) uint8 as one JPEG (4:4:4, so that no colour is blurred)."""
+    """One RGB tile (1, height, width, 3) uint8 as one JPEG, 4:4:4: no colour is blurred."""
 
     quality: int = 90
     is_fixed_size = False

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def recorded_recipe(output: Path) -> dict | None:
-    """The recipe that an output says it was made with: an index's own, a table's from its sidecar."""
+    """The recipe that an output carries: an index in itself, a table in its sidecar."""
     for file, key in ((output, "recipe"), (sidecar(output), "recipe")):
         if file.suffix == ".json" and file.is_file():
             try:
@@ -23,7 +23,7 @@ def sidecar(output: Path) -> Path:
 def changes(old: object, new: object, prefix: str = "") -> list[tuple[str, object, object]]:
     """Leaves that differ between two recipes: (dotted key, old value, new value), sorted.
 
-    >>> changes({"settings": {"mpp": 0.5, "tile_px": 224}}, {"settings": {"mpp": 1, "tile_px": 224}})
+    >>> changes({"settings": {"mpp": 0.5, "seed": 0}}, {"settings": {"mpp": 1, "seed": 0}})
     [('settings.mpp', 0.5, 1)]
     """
     if isinstance(old, dict) and isinstance(new, dict):

@@ -1,4 +1,4 @@
-"""Figures of the report as SVG: readable in grey and by colour-blind readers, the same every time."""
+"""Figures of the report as SVG: readable in grey and by the colour-blind, the same every time."""
 
 import io
 from collections.abc import Mapping, Sequence

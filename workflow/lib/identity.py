@@ -1,5 +1,6 @@
 """Who a file is, by its content: cheap enough for thousands of gigapixel slides."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -48,10 +49,8 @@ class Identities:
         self.file = file
         self.known: dict[str, str] = {}
         self.changed = False
-        try:
+        with contextlib.suppress(OSError, ValueError):  # absent or torn: slides are read again
             self.known = json.loads(file.read_text())
-        except (OSError, ValueError):
-            pass  # absent or torn: every slide is read once more
 
     def of(self, path: Path) -> str:
         """The identity of `path`, or "unreadable" (check_slide then says why)."""

@@ -1,7 +1,7 @@
 """Run one stage: from Snakemake, or alone from the command line with the same names.
 
-    python -m workflow.scripts.tile_slide --configfile config/config.yaml --sheet config/slides.tsv \
-        --checks results/demo/checks/all.json ... --tile-px 224
+    python -m workflow.scripts.tile_slide --configfile config/config.yaml \
+        --sheet config/slides.tsv --checks results/demo/checks/all.json ... --tile-px 224
 
 A stage is a function. Its Path parameters are the rule's inputs and outputs, its keyword-only
 parameters are the keys of the config section with the rule's name.
@@ -98,7 +98,7 @@ def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments:
 
 
 def _peak_kb() -> int:
-    """Peak memory of this process; ru_maxrss would begin with that of Snakemake, which forked it."""
+    """Peak memory of this process; ru_maxrss would begin with that of its parent, Snakemake."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])

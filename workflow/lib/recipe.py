@@ -8,13 +8,15 @@ import ast
 import hashlib
 import importlib.metadata
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # Modules that bind, commit and log but never touch a number: editing them reruns nothing.
 PLUMBING = {"workflow.lib.job", "workflow.lib.shard", "workflow.lib.recipe"}
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 # Third-party imports whose release can change a number, and the distribution that ships each.
 DISTRIBUTIONS = {
@@ -65,7 +67,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(canon(value).encode()).hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def fingerprint(script: Path, root: Path = ROOT) -> str:
     """Hash of a script and of every project module that it imports, directly or not.
 
@@ -75,7 +77,7 @@ def fingerprint(script: Path, root: Path = ROOT) -> str:
     return digest(parts)[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def versions(script: Path, root: Path = ROOT) -> dict[str, str]:
     """Releases of the third-party libraries that a script and its modules compute with."""
     imported = set()
@@ -138,7 +140,7 @@ def _imports(tree: ast.AST) -> set[str]:
 def _code(path: Path) -> str:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
+        documented = isinstance(node, DOCUMENTED)
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

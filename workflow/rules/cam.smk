@@ -13,12 +13,12 @@ rule make_cams:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     output:
         cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
-    params:
-        recipe=recipe("make_cams", shared=["classes", "negative"]),
     log:
         f"{LOGS}/make_cams/fold{{fold}}.{{shard}}.log",
     resources:
         mem_mb=memory(3000),
+    params:
+        recipe=recipe("make_cams", shared=["classes", "negative"]),
     script:
         "../scripts/make_cams.py"
 
@@ -30,9 +30,9 @@ rule make_pseudo_masks:
         splits=f"{RESULTS}/splits.tsv",
     output:
         pseudo_masks=f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json",
-    params:
-        recipe=recipe("make_pseudo_masks", shared=["negative", "cam_scale"]),
     log:
         f"{LOGS}/make_pseudo_masks/fold{{fold}}.{{shard}}.log",
+    params:
+        recipe=recipe("make_pseudo_masks", shared=["negative", "cam_scale"]),
     script:
         "../scripts/make_pseudo_masks.py"

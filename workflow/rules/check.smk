@@ -9,12 +9,15 @@ Which slides can be used.
 rule check_slide:
     output:
         checks=f"{RESULTS}/checks/{{shard}}.json",
-    params:
-        recipe=recipe("check_slide", slide=lambda s: file_facts(s.path, mpp=s.mpp, sha256=s.sha256)),
     log:
         f"{LOGS}/check_slide/{{shard}}.log",
     resources:
         mem_mb=memory(1000),
+    params:
+        recipe=recipe(
+            "check_slide",
+            slide=lambda s: file_facts(s.path, mpp=s.mpp, sha256=s.sha256),
+        ),
     script:
         "../scripts/check_slide.py"
 
@@ -24,9 +27,9 @@ rule check_cohort:
         checks=every(f"{RESULTS}/checks/{{shard}}.json"),
     output:
         verdicts=f"{RESULTS}/verdicts.tsv",
-    params:
-        recipe=recipe("check_cohort", shared=["max_quarantined"]),
     log:
         f"{LOGS}/check_cohort/all.log",
+    params:
+        recipe=recipe("check_cohort", shared=["max_quarantined"]),
     script:
         "../scripts/check_cohort.py"

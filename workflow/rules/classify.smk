@@ -13,17 +13,17 @@ rule train_classifier:
         verdicts=f"{RESULTS}/verdicts.tsv",
     output:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_classifier/fold{{fold}}.log",
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
     params:
         recipe=recipe(
             "train_classifier",
             shared=["seed", "classes"],
             made_of=checkpoint("train_classifier", "backbone"),
         ),
-    log:
-        f"{LOGS}/train_classifier/fold{{fold}}.log",
-    threads: 4
-    resources:
-        mem_mb=memory(4000),
     script:
         "../scripts/train_classifier.py"
 
@@ -35,11 +35,11 @@ rule classify_tiles:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     output:
         scores=f"{RESULTS}/scores/fold{{fold}}/{{shard}}.json",
-    params:
-        recipe=recipe("classify_tiles", shared=["negative"]),
     log:
         f"{LOGS}/classify_tiles/fold{{fold}}.{{shard}}.log",
     resources:
         mem_mb=memory(3000),
+    params:
+        recipe=recipe("classify_tiles", shared=["negative"]),
     script:
         "../scripts/classify_tiles.py"

@@ -15,12 +15,12 @@ rule train_clusters:
         verdicts=f"{RESULTS}/verdicts.tsv",
     output:
         clusters=f"{RESULTS}/clusters/fold{{fold}}.json",
-    params:
-        recipe=recipe("train_clusters", shared=["seed"]),
     log:
         f"{LOGS}/train_clusters/fold{{fold}}.log",
     resources:
         mem_mb=memory(2000),
+    params:
+        recipe=recipe("train_clusters", shared=["seed"]),
     script:
         "../scripts/train_clusters.py"
 
@@ -31,10 +31,10 @@ rule assign_clusters:
         clusters=f"{RESULTS}/clusters/fold{{fold}}.json",
     output:
         assignments=f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json",
-    params:
-        recipe=recipe("assign_clusters"),
     log:
         f"{LOGS}/assign_clusters/fold{{fold}}.{{shard}}.log",
+    params:
+        recipe=recipe("assign_clusters"),
     script:
         "../scripts/assign_clusters.py"
 
@@ -46,10 +46,10 @@ rule draw_montages:
         splits=f"{RESULTS}/splits.tsv",
     output:
         montages=f"{RESULTS}/montages/fold{{fold}}.json",
-    params:
-        recipe=recipe("draw_montages", shared=["seed"]),
     log:
         f"{LOGS}/draw_montages/fold{{fold}}.log",
+    params:
+        recipe=recipe("draw_montages", shared=["seed"]),
     script:
         "../scripts/draw_montages.py"
 
@@ -59,14 +59,16 @@ rule draw_cluster_maps:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
         tissue=f"{RESULTS}/tissue/{{shard}}.json",
         assignments=expand(
-            f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json", fold=FOLDS, allow_missing=True
+            f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json",
+            fold=FOLDS,
+            allow_missing=True,
         ),
         splits=f"{RESULTS}/splits.tsv",
     output:
         cluster_maps=f"{RESULTS}/cluster_maps/{{shard}}.json",
-    params:
-        recipe=recipe("draw_cluster_maps"),
     log:
         f"{LOGS}/draw_cluster_maps/{{shard}}.log",
+    params:
+        recipe=recipe("draw_cluster_maps"),
     script:
         "../scripts/draw_cluster_maps.py"

@@ -30,7 +30,9 @@ try:
     SLIDES = {
         slide.slide: slide
         for slide in read_sheet(
-            Path(config["slides"]), classes=config["labels"]["classes"], labels_needed=LABELLED
+            Path(config["slides"]),
+            classes=config["labels"]["classes"],
+            labels_needed=LABELLED,
         )
     }
 except SheetError as error:
@@ -72,14 +74,14 @@ def row_facts(slide):
     return [slide.patient, slide.label, file_facts(slide.mask)]
 
 
-def checkpoint(rule, architecture):
+def checkpoint(stage, architecture):
     """What identifies the weights that a stage starts from, wherever they lie."""
-    section = config[rule]
+    section = config[stage]
     weights = Path(config["weights"]) if config["weights"] else None
     try:
         found = checkpoint_identity(section[architecture], section["checkpoint"], weights)
     except (FileNotFoundError, ValueError) as error:
-        raise WorkflowError(f"{rule}: {error}") from None
+        raise WorkflowError(f"{stage}: {error}") from None
     return lambda wildcards: {"checkpoint": found}
 
 
@@ -89,7 +91,7 @@ def whole_config(wildcards):
     return {"config": {key: value for key, value in config.items() if key not in hidden}}
 
 
-def recipe(rule, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, drop=()):
+def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, drop=()):
     """Params function: the recipe of a job, the one param that Snakemake records.
 
     shared   names of study-wide settings that the script asks for (seed, classes, negative ...)
@@ -100,32 +102,32 @@ def recipe(rule, shared=(), slide=lambda slide: None, made_of=lambda wildcards: 
     known = {"seed": config["seed"], "max_quarantined": config["max_quarantined"]}
     known |= config["labels"] | {"cam_scale": config["refine_masks"]["cam_scale"]}
     known |= {"pooling": config["classify_tiles"]["pooling"]}
-    section = {key: value for key, value in config.get(rule, {}).items() if key not in drop}
+    section = {key: value for key, value in config.get(stage, {}).items() if key not in drop}
     settings = section | {key: known[key] for key in shared}
 
     def params(wildcards):
         members = SHARDS[wildcards.shard] if "shard" in wildcards.keys() else list(SLIDES)
         slides = {name: slide(SLIDES[name]) for name in members}
-        current = make_recipe(rule, settings, slides, made_of(wildcards))
+        current = make_recipe(stage, settings, slides, made_of(wildcards))
         IDENTITIES.save()
         if workflow.is_main_process:
-            compare(rule, wildcards, json.loads(canon(current)))
+            compare(stage, wildcards, json.loads(canon(current)))
         return canon(current)
 
     return params
 
 
-def compare(rule, wildcards, current):
+def compare(stage, wildcards, current):
     """Hold the recipe of a result against the current one.
 
     An output that Snakemake has no record of (.snakemake was lost, results were copied) would
     hide an edit: when its own recipe is outdated, its index is dropped and the job runs again.
     The units that the index lists stay, and those still current are not made again.
     """
-    for pattern in workflow.get_rule(rule).output:
+    for pattern in workflow.get_rule(stage).output:
         output = Path(apply_wildcards(str(pattern), wildcards))
         if notes := os.environ.get("MICROTOME_EXPLAIN"):
-            note_change(output, rule, current, Path(notes))
+            note_change(output, stage, current, Path(notes))
         recorded = workflow.persistence.metadata(IOFile(str(output)))
         if recorded is None and is_outdated(output, current):
             output.unlink(missing_ok=True)

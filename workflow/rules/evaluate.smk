@@ -16,10 +16,10 @@ rule evaluate_classifier:
         evaluation=f"{RESULTS}/evaluation/classifier.tsv",
         slides=f"{RESULTS}/evaluation/classifier_slides.tsv",
         curves=f"{RESULTS}/evaluation/classifier_curves.tsv",
-    params:
-        recipe=recipe("evaluate_classifier", shared=["seed", "classes", "level", "pooling"]),
     log:
         f"{LOGS}/evaluate_classifier/all.log",
+    params:
+        recipe=recipe("evaluate_classifier", shared=["seed", "classes", "level", "pooling"]),
     script:
         "../scripts/evaluate_classifier.py"
 
@@ -39,14 +39,16 @@ rule evaluate_masks:
         evaluation=f"{RESULTS}/evaluation/masks_{{method}}.tsv",
         slides=f"{RESULTS}/evaluation/masks_{{method}}_slides.tsv",
         curves=f"{RESULTS}/evaluation/masks_{{method}}_curves.tsv",
-    params:
-        recipe=recipe(
-            "evaluate_masks", shared=["seed", "negative"], slide=lambda s: file_facts(s.mask)
-        ),
     log:
         f"{LOGS}/evaluate_masks/{{method}}.log",
     resources:
         mem_mb=memory(1500),
+    params:
+        recipe=recipe(
+            "evaluate_masks",
+            shared=["seed", "negative"],
+            slide=lambda s: file_facts(s.mask),
+        ),
     script:
         "../scripts/evaluate_masks.py"
 
@@ -54,15 +56,17 @@ rule evaluate_masks:
 rule evaluate_clusters:
     input:
         assignments=lambda wildcards: expand(
-            f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
+            f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json",
+            fold=FOLDS,
+            shard=SHARDS,
         ),
         splits=f"{RESULTS}/splits.tsv",
     output:
         evaluation=f"{RESULTS}/evaluation/clusters.tsv",
-    params:
-        recipe=recipe("evaluate_clusters", shared=["seed"]),
     log:
         f"{LOGS}/evaluate_clusters/all.log",
+    params:
+        recipe=recipe("evaluate_clusters", shared=["seed"]),
     script:
         "../scripts/evaluate_clusters.py"
 
@@ -74,9 +78,9 @@ rule summarise_study:
         + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
     output:
         metrics=f"{RESULTS}/metrics.tsv",
-    params:
-        recipe=recipe("summarise_study"),
     log:
         f"{LOGS}/summarise_study/all.log",
+    params:
+        recipe=recipe("summarise_study"),
     script:
         "../scripts/summarise_study.py"

@@ -10,15 +10,15 @@ rule extract_features:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
     output:
         features=f"{RESULTS}/features/{{shard}}.json",
+    log:
+        f"{LOGS}/extract_features/{{shard}}.log",
+    resources:
+        mem_mb=memory(3000),
     params:
         recipe=recipe(
             "extract_features",
             shared=["seed"],
             made_of=checkpoint("extract_features", "encoder"),
         ),
-    log:
-        f"{LOGS}/extract_features/{{shard}}.log",
-    resources:
-        mem_mb=memory(3000),
     script:
         "../scripts/extract_features.py"

@@ -15,13 +15,13 @@ rule train_decoder:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     output:
         decoder=f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
-    params:
-        recipe=recipe("train_decoder", shared=["seed", "negative", "cam_scale"]),
     log:
         f"{LOGS}/train_decoder/{{method}}.fold{{fold}}.log",
     threads: 4
     resources:
         mem_mb=memory(4000),
+    params:
+        recipe=recipe("train_decoder", shared=["seed", "negative", "cam_scale"]),
     script:
         "../scripts/train_decoder.py"
 
@@ -33,15 +33,17 @@ rule refine_masks:
         splits=f"{RESULTS}/splits.tsv",
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
         decoder=lambda wildcards: (
-            [] if wildcards.method == "none" else f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json"
+            []
+            if wildcards.method == "none"
+            else f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json"
         ),
     output:
         refined=f"{RESULTS}/refined/{{method}}/fold{{fold}}/{{shard}}.json",
-    params:
-        recipe=recipe("refine_masks", drop=["methods"]),
     log:
         f"{LOGS}/refine_masks/{{method}}.fold{{fold}}.{{shard}}.log",
     resources:
         mem_mb=memory(3000),
+    params:
+        recipe=recipe("refine_masks", drop=["methods"]),
     script:
         "../scripts/refine_masks.py"

@@ -13,11 +13,13 @@ rule write_report:
         cluster_maps=expand(f"{RESULTS}/cluster_maps/{{shard}}.json", shard=SHARDS),
         montages=expand(f"{RESULTS}/montages/fold{{fold}}.json", fold=FOLDS),
         overlays=expand(
-            f"{RESULTS}/overlays/{{method}}/{{shard}}.json", method=METHODS, shard=SHARDS
+            f"{RESULTS}/overlays/{{method}}/{{shard}}.json",
+            method=METHODS,
+            shard=SHARDS,
         ),
-        classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS)
-        if LABELLED
-        else [],
+        classifiers=(
+            expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS) if LABELLED else []
+        ),
         decoders=expand(
             f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
             method=[method for method in METHODS if method != "none"],
@@ -30,9 +32,9 @@ rule write_report:
         ),
     output:
         report=f"{RESULTS}/report.html",
-    params:
-        recipe=recipe("write_report", shared=["classes"], slide=row_facts, made_of=whole_config),
     log:
         f"{LOGS}/write_report/all.log",
+    params:
+        recipe=recipe("write_report", shared=["classes"], slide=row_facts, made_of=whole_config),
     script:
         "../scripts/write_report.py"

@@ -8,13 +8,13 @@ Which patients train, validate and test.
 rule split_patients:
     output:
         splits=f"{RESULTS}/splits.tsv",
+    log:
+        f"{LOGS}/split_patients/all.log",
     params:
         recipe=recipe(
             "split_patients",
             shared=["seed"],
             slide=lambda s: [s.patient, s.label, s.site, s.split, s.fold],
         ),
-    log:
-        f"{LOGS}/split_patients/all.log",
     script:
         "../scripts/split_patients.py"

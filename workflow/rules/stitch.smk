@@ -17,12 +17,12 @@ rule stitch_heatmap:
         splits=f"{RESULTS}/splits.tsv",
     output:
         heatmaps=f"{RESULTS}/heatmaps/{{method}}/{{shard}}.json",
-    params:
-        recipe=recipe("stitch_heatmap", shared=["classes"]),
     log:
         f"{LOGS}/stitch_heatmap/{{method}}.{{shard}}.log",
     resources:
         mem_mb=memory(1500),
+    params:
+        recipe=recipe("stitch_heatmap", shared=["classes"]),
     script:
         "../scripts/stitch_heatmap.py"
 
@@ -33,9 +33,9 @@ rule draw_overlay:
         heatmaps=f"{RESULTS}/heatmaps/{{method}}/{{shard}}.json",
     output:
         overlays=f"{RESULTS}/overlays/{{method}}/{{shard}}.json",
-    params:
-        recipe=recipe("draw_overlay"),
     log:
         f"{LOGS}/draw_overlay/{{method}}.{{shard}}.log",
+    params:
+        recipe=recipe("draw_overlay"),
     script:
         "../scripts/draw_overlay.py"

@@ -11,12 +11,12 @@ rule mask_tissue:
         checks=f"{RESULTS}/checks/{{shard}}.json",
     output:
         tissue=f"{RESULTS}/tissue/{{shard}}.json",
-    params:
-        recipe=recipe("mask_tissue", slide=lambda s: file_facts(s.tissue)),
     log:
         f"{LOGS}/mask_tissue/{{shard}}.log",
     resources:
         mem_mb=memory(1500),
+    params:
+        recipe=recipe("mask_tissue", slide=lambda s: file_facts(s.tissue)),
     script:
         "../scripts/mask_tissue.py"
 
@@ -27,11 +27,11 @@ rule tile_slide:
         tissue=f"{RESULTS}/tissue/{{shard}}.json",
     output:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
-    params:
-        recipe=recipe("tile_slide"),
     log:
         f"{LOGS}/tile_slide/{{shard}}.log",
     resources:
         mem_mb=memory(1500),
+    params:
+        recipe=recipe("tile_slide"),
     script:
         "../scripts/tile_slide.py"

@@ -157,7 +157,9 @@ def _tiles(results: Path, rows: Sequence[Row]) -> int:
 def _subtitle(checked: Sequence[Row], tested: dict[str, Row], config: dict) -> str:
     kinds = ", ".join(config["labels"]["classes"]) or "no labels"
     folds = len({row["fold"] for row in tested.values()})
-    held = f"{folds} folds by {config['split_patients']['group_by']}" if folds else "nothing held out"
+    held = (
+        f"{folds} folds by {config['split_patients']['group_by']}" if folds else "nothing held out"
+    )
     return f"{len(checked)} slides; {kinds}; {held}; seed {config['seed']}"
 
 

@@ -1,10 +1,11 @@
-"""Run the workflow with one bar and one sentence a step: `python -m workflow.tools.run [arguments]`.
+"""Run the workflow with a bar and a sentence a step: `python -m workflow.tools.run [arguments]`.
 
 The arguments are Snakemake's own. Its full output goes to .snakemake/log as always; here only the
 stages' sentences, the bar, and whatever goes wrong are shown.
 """
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -23,12 +24,10 @@ def main(arguments: list[str]) -> int:
     with subprocess.Popen(  # noqa: S603 - the arguments are the user's own
         command, stderr=subprocess.PIPE, stdout=None, text=True, bufsize=1, errors="replace"
     ) as snakemake:
-        try:
-            show(snakemake.stderr)
-        except KeyboardInterrupt:
-            pass  # Snakemake got the signal too and is stopping its jobs
-        status = snakemake.wait()
-    return status
+        signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake gets it too and stops its jobs
+        show(snakemake.stderr)
+        return snakemake.wait()
 
 
 def show(lines: Iterable[str]) -> None:
@@ -43,7 +42,7 @@ def show(lines: Iterable[str]) -> None:
                 bar.total = int(steps[2])
                 bar.n = int(steps[1])
                 bar.refresh()
-            elif line.startswith(rules) and ": " in line or trouble and line.strip():
+            elif (line.startswith(rules) and ": " in line) or (trouble and line.strip()):
                 bar.write(line.rstrip(), file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Recheck every file of a study against the manifests: `python -m workflow.tools.verify results/demo`.
+"""Recheck every file of a study: `python -m workflow.tools.verify results/demo`.
 
 Prints one line per damaged, missing or unknown file and exits with 1 when there is any.
 """

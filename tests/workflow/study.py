@@ -1,0 +1,108 @@
+"""A copy of the project with a small synthetic study in it, driven by the real Snakemake."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+from tests.synthetic import make_cohort
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "workflow", "config")
+JOB = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
+UNSTABLE = ("identities.json", "report.html", ".report.html.recipe.json")  # they tell of time
+
+SMALL = {
+    "study": "small",
+    "slides": "cohort/slides.tsv",
+    "slides_per_shard": 3,
+    "split_patients": {"folds": 2, "val_fraction": 0.34},
+    "tile_slide": {"mpp": 1.0, "tile_px": 64, "stride_px": 64},
+    "train_clusters": {"count": 3, "pca": 4, "restarts": 1},
+    "train_classifier": {"epochs": 1, "patience": 1},
+    "train_decoder": {"negev": {"epochs": 1, "foreground_pixels": 1, "background_pixels": 2}},
+    "evaluate_masks": {"bootstrap": 100},
+    "evaluate_classifier": {"bootstrap": 100},
+    "evaluate_clusters": {"bootstrap": 100},
+}
+
+
+class Study:
+    """A folder that a user would work in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "study.yaml"
+        self.results = folder / "results" / "small"
+        self.sheet = folder / "cohort" / "slides.tsv"
+
+    @classmethod
+    def make(cls, folder: Path, *, slides: int = 6, **config: object) -> "Study":
+        """A new study: the project as it is now, drawn slides, a config."""
+        study = cls(folder)
+        for part in PARTS:
+            if (ROOT / part).is_dir():
+                skip = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / part, folder / part, ignore=skip)
+            else:
+                shutil.copy2(ROOT / part, folder / part)
+        (folder / "profiles").symlink_to("workflow/profiles")
+        make_cohort(folder / "cohort", slides=slides)
+        study.config.write_text(yaml.safe_dump(SMALL | config))
+        return study
+
+    def copy(self, folder: Path) -> "Study":
+        """The study with all its results, times of files included, to be edited."""
+        shutil.copytree(self.folder, folder, symlinks=True, copy_function=shutil.copy2)
+        return Study(folder)
+
+    def edit_config(self, section: str | None, **values: object) -> None:
+        config = yaml.safe_load(self.config.read_text())
+        (config if section is None else config.setdefault(section, {})).update(values)
+        self.config.write_text(yaml.safe_dump(config))
+
+    def command(self, *arguments: str) -> list[str]:
+        given = ["--cores", "2", "--configfile", "study.yaml", *arguments]
+        return [sys.executable, "-m", "snakemake", *given]
+
+    def environment(self) -> dict[str, str]:
+        """As a user has it: nothing but the installed packages is on the path."""
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return kept | {"OMP_NUM_THREADS": "1"}
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Run and expect success; what Snakemake said."""
+        done = self.snakemake(*arguments)
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said[-6000:]
+        return said
+
+    def would_run(self, *arguments: str) -> Counter:
+        """How many jobs of each rule a dry run lists."""
+        jobs = Counter(JOB.findall(self.run("--dry-run", *arguments)))
+        del jobs["all"]
+        return jobs
+
+    def tree(self) -> dict[str, str]:
+        """Every result file and its hash, but for what tells of time."""
+        return {
+            str(file.relative_to(self.results)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(self.results.rglob("*"))
+            if file.is_file() and file.name not in UNSTABLE
+        }
