@@ -26,3 +26,7 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
+
+
+if workflow.is_main_process:
+    drop_hidden_edits()

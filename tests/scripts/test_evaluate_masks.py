@@ -35,6 +35,7 @@ def evaluate(study, method="negev", **changes):
         "curves": study / "curves.tsv",
         "shard": outcome.shard("evaluate_masks", study),
         "method": method,
+        "negative": None,
         "seed": 0,
         "bootstrap": 200,
     }

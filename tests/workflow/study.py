@@ -14,14 +14,14 @@ import yaml
 from tests.synthetic import make_cohort
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "workflow", "config")
+PARTS = ("Snakefile", "workflow", "config", "envs")
 JOB = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
 UNSTABLE = ("identities.json", "report.html", ".report.html.recipe.json")  # they tell of time
 
 SMALL = {
     "study": "small",
     "slides": "cohort/slides.tsv",
-    "slides_per_shard": 3,
+    "slides_per_shard": 4,
     "split_patients": {"folds": 2, "val_fraction": 0.34},
     "tile_slide": {"mpp": 1.0, "tile_px": 64, "stride_px": 64},
     "train_clusters": {"count": 3, "pca": 4, "restarts": 1},
@@ -43,7 +43,7 @@ class Study:
         self.sheet = folder / "cohort" / "slides.tsv"
 
     @classmethod
-    def make(cls, folder: Path, *, slides: int = 6, **config: object) -> "Study":
+    def make(cls, folder: Path, *, slides: int = 8, **config: object) -> "Study":
         """A new study: the project as it is now, drawn slides, a config."""
         study = cls(folder)
         for part in PARTS:

@@ -227,6 +227,6 @@ def test_explain_says_key_old_and_new(study):
         [sys.executable, "-m", "workflow.tools.explain", "--configfile", "study.yaml"],
         cwd=study.folder, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert "tile_slide: 2 jobs over 6 slides\n    mpp: 1 -> 1.25" in told
-    assert "extract_features: 2 jobs over 6 slides\n    a stage before it runs" in told
+    assert "tile_slide: 2 jobs over 8 slides\n    mpp: 1 -> 1.25" in told
+    assert "extract_features: 2 jobs over 8 slides\n    a stage before it runs" in told
     assert "check_slide" not in told

@@ -1,11 +1,11 @@
 """What the page says of one slide."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from workflow.lib.sheet import Slide
 
 Row = dict[str, str]
-BARE = "No tissue was found on this slide, so it has no tile and nothing is scored."
+BARE = "No tissue was found on this slide: it has no tile, and nothing is scored."
 
 
 def make_card(
@@ -15,61 +15,56 @@ def make_card(
     tiles: int,
     fold: str | None,
     scored: Row | None,
-    measured: Mapping[str, tuple[Row | None, dict]],
+    masked: Mapping[str, Row],
+    heatmaps: Mapping[str, dict],
 ) -> dict:
-    """The facts of a slide as a page shows them.
+    """The facts of a slide as the page shows them.
 
     checked   its row of the verdicts
     fold      which fold tests it, None for none
     scored    its row of the classifier's table of slides, if it has one
-    measured  method -> its row of that method's table of slides, if any, and the heatmap's facts
+    masked    method -> its row of the method's table of slides, where it has one
+    heatmaps  method -> the facts of its heatmap, where it has one
     """
-    scored = scored or {}
-    predicted = scored.get("predicted") or None
-    rows = [row for row, _ in measured.values() if row]
-    remarks = [checked["warnings"], BARE * (tiles == 0), *(row["note"] for row in rows)]
+    predicted = (scored or {}).get("predicted") or None
+    remarks = [
+        checked["warnings"],
+        "" if tiles else BARE,
+        *(row["note"] for row in masked.values()),
+    ]
+    height, width = slide_mm(checked)
     return {
         "slide": slide.slide,
         "patient": slide.patient,
         "label": slide.label,
         "predicted": predicted,
         "score": f"{float(scored[f'score[{predicted}]']):.2f}" if predicted else "",
-        "missed": predicted is not None and predicted != slide.label,
+        "wrong": predicted is not None and predicted != slide.label,
         "fold": fold,
-        "size": _size(checked),
-        "tiles": f"{tiles:,} tile{'' if tiles == 1 else 's'}",
-        "methods": {name: _agreement(*found) for name, found in measured.items() if tiles},
-        "remarks": _each_once(remarks),
+        "size": f"{width:.3g} × {height:.3g} mm, {float(checked['mpp']):.3g} µm per pixel",
+        "tiles": tiles,
+        "methods": {
+            method: _agreement(masked.get(method), facts) for method, facts in heatmaps.items()
+        }
+        if tiles
+        else {},
+        "remarks": list(dict.fromkeys(text for text in remarks if text)),
     }
 
 
-def truth_title(share: float) -> str:
-    """How to call a picture of the pixel truth, which marks this share of the slide.
+def slide_mm(checked: Row) -> tuple[float, float]:
+    """Height and width of a slide.
 
-    >>> truth_title(0), truth_title(0.004), truth_title(0.25)
-    ('pixel truth: nothing marked', 'pixel truth: 0.4% marked', 'pixel truth: 25% marked')
+    >>> slide_mm({"width_px0": "4000", "height_px0": "2000", "mpp": "0.5"})
+    (1.0, 2.0)
     """
-    if not share:
-        return "pixel truth: nothing marked"
-    return f"pixel truth: {share:.{0 if share >= 0.01 else 1}%} marked"
-
-
-def _size(checked: Row) -> str:
     mpp = float(checked["mpp"])
-    width, height = (float(checked[side]) * mpp / 1000 for side in ("width_px0", "height_px0"))
-    return f"{width:.3g} × {height:.3g} mm, {mpp:.3g} µm per pixel"
+    return float(checked["height_px0"]) * mpp / 1000, float(checked["width_px0"]) * mpp / 1000
 
 
 def _agreement(row: Row | None, heatmap: dict) -> str:
-    """How well a heatmap agrees with the truth, and how much it marks where there is none."""
+    """How well a heatmap agrees with what the truth marks, if it marks something, and its area."""
     found = []
-    if row and row["dice_fg"] and float(row["foreground"] or 0):
-        found = [f"Dice {float(row['dice_fg']):.2f}"]
-        found += [f"PxAP {float(row['pxap']):.0f}"] if row["pxap"] else []
-    if "marked_um2" in heatmap:
-        found.append(f"{heatmap['marked_um2'] / 1e6:.2f} mm² marked")
-    return ", ".join(found)
-
-
-def _each_once(texts: Iterable[str]) -> Sequence[str]:
-    return list(dict.fromkeys(text for text in texts if text))
+    if row and row["dice_fg"] and float(row["foreground"]):
+        found = [f"Dice {float(row['dice_fg']):.2f}", f"PxAP {float(row['pxap']):.0f}"]
+    return ", ".join([*found, f"{heatmap['marked_um2'] / 1e6:.2f} mm² marked"])

@@ -18,6 +18,7 @@ STYLE = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "microtome",
+    "text.parse_math": False,  # a class may be called "$1"
 }
 
 Line = tuple[Sequence[float], Sequence[float]]
@@ -30,12 +31,14 @@ def draw_lines(
     y: str,
     unit_square: bool = False,
     steps: bool = False,
+    chance: Line | None = None,
     marks: Mapping[str, tuple[float, float]] | None = None,
 ) -> str:
     """Named lines (xs, ys) on one pair of axes as an SVG text.
 
     unit_square  both axes run from 0 to 1 and are equally long (ROC, precision-recall)
-    steps        values hold until the next point (precision-recall)
+    steps        a point holds back to the one before (precision-recall)
+    chance       what guessing gives: a thin grey line
     marks        one point to mark per name
     """
     with mpl.rc_context(STYLE):
@@ -45,9 +48,11 @@ def draw_lines(
         for index, (name, (xs, ys)) in enumerate(lines.items()):
             dash = DASHES[index % len(DASHES)]
             style = {"color": colours[index], "linestyle": dash, "label": name, "linewidth": 1.6}
-            axes.step(xs, ys, where="post", **style) if steps else axes.plot(xs, ys, **style)
+            axes.plot(xs, ys, drawstyle="steps-pre" if steps else "default", **style)
             if marks and name in marks:
                 axes.plot(*marks[name], marker="o", color=colours[index], markersize=5)
+        if chance:
+            axes.plot(*chance, color="0.55", linewidth=0.8, label="chance")
         if unit_square:
             axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
             axes.set_box_aspect(1)

@@ -23,7 +23,8 @@ def identity(path: Path) -> str:
     """
     hasher = hashlib.sha256()
     for part in [path, *companions(path)]:
-        hasher.update(f"{part.name}:{part.stat().st_size}:".encode())
+        name = "" if part == path else part.name  # a slide that was renamed is the same slide
+        hasher.update(f"{name}:{part.stat().st_size}:".encode())
         hasher.update(_sampled(part) if part == path else _head(part))
     return hasher.hexdigest()[:32]
 

@@ -1,36 +1,63 @@
 """What a study was made with: versions, weights, and what its jobs cost and where they ran."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 MODEL = "model.safetensors"
 
 
-def list_versions(recipes: Iterable[dict]) -> dict[str, str]:
-    """Library -> its release, from the recipes of units; several where they differ."""
+def list_versions(units: Iterable[dict]) -> dict[str, str]:
+    """Library -> its release, from manifests; several where they differ."""
     found = defaultdict(set)
-    for recipe in recipes:
-        for library, release in recipe["versions"].items():
+    for unit in units:
+        for library, release in unit["made_from"]["versions"].items():
             found[library].add(release)
     return {library: ", ".join(sorted(found[library])) for library in sorted(found)}
 
 
-def list_weights(networks: Iterable[tuple[str, dict]]) -> list[dict[str, str]]:
-    """Names of networks and manifests of their units as rows: network, start, trained; each once.
+def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[dict[str, str]]:
+    """Rows network, start, trained, from manifests: of features, and of trained models by name.
 
-    `start` is what the weights were at first: random, a published name, or the hash of the file.
-    `trained` is the hash of what training made of them, empty for a network that is used as it is.
+    `start` is what the weights were at first: random, a published name, or the hash of the file;
+    empty for a decoder, which starts from its classifier. `trained` is the hash of what training
+    made of them, empty for an encoder that is used as it is.
     """
-    rows = []
-    for name, unit in networks:
-        row = {
-            "network": name,
-            "start": unit["made_from"]["made_of"].get("checkpoint", ""),
-            "trained": unit["files"].get(MODEL, {}).get("sha256", ""),
-        }
-        if row not in rows:
-            rows.append(row)
-    return rows
+    rows = {}
+    for made_from in (unit["made_from"] for unit in features):
+        name = f"Encoder {made_from['settings']['encoder']}"
+        start = made_from["made_of"]["checkpoint"]
+        rows[name, start] = {"network": name, "start": start, "trained": ""}
+    for name, unit in models.items():
+        start = unit["made_from"]["made_of"].get("checkpoint", "")
+        trained = unit["files"][MODEL]["sha256"]
+        rows[name, start] = {"network": name, "start": start, "trained": trained}
+    return list(rows.values())
+
+
+def list_choices(models: Mapping[str, dict]) -> list[str]:
+    """How the epoch that was kept was chosen, and with how many pixel masks, from manifests.
+
+    Models are named "<kind>, fold <n>"; folds that chose alike are said once.
+    """
+    said = {}
+    for name, unit in models.items():
+        facts = unit["facts"]
+        masks = facts.get("pixel_masks_used", 0)
+        said[f"{name.split(', fold')[0]}: {facts['chosen_by']}; {masks} pixel masks used."] = None
+    return list(said)
+
+
+def read_usage(logs: Path) -> list[dict]:
+    """What each job cost (`<rule>/<key>.run.json`), without files that a killed job left torn."""
+    records = []
+    for file in sorted(logs.glob("*/*.run.json")):
+        try:
+            records.append(json.loads(file.read_text()))
+        except ValueError:
+            continue
+    return records
 
 
 def sum_usage(records: Iterable[dict]) -> list[dict]:

@@ -1,21 +1,17 @@
-"""What a study came to: the few numbers, tables and lines that its report shows."""
+"""What a study came to: the few numbers and the tables that its report shows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 Row = dict[str, str]
 METHODS = {"none": "CAM, unrefined", "negev": "NEGEV"}
 
 # metric of metrics.tsv -> how the report calls it
-PIXEL_METRICS = {
-    "pxap": "PxAP",
-    "pxap_chance": "PxAP by chance",
-    "dice_fg@otsu_val": "Dice",
-    "iou_fg@otsu_val": "IoU",
-    "miou@otsu_val": "mean IoU",
-    "dice_fg@best_val": "Dice, best threshold",
-    "miou@best_val": "mean IoU, best threshold",
-    "truth_uncovered": "truth outside the tiles",
+OVERLAPS = {"dice_fg": "Dice", "iou_fg": "IoU", "miou": "mean IoU"}
+RULES = {
+    "otsu_val": "Otsu's",
+    "best_val": "best mean IoU",
 }
 LABEL_METRICS = {
     "auroc": "AUROC",
@@ -23,6 +19,33 @@ LABEL_METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
 }
+CLUSTER_METRICS = {
+    "nmi": "NMI",
+    "ari": "ARI",
+    "purity": "purity",
+    "chance_purity": "purity of one cluster",
+}
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """How much there is in a study."""
+
+    slides: int
+    patients: int
+    folds: int  # 0 where nothing is held out
+    used: int
+    tiles: int
+    tissue_mm2: float
+    clusters: int
+    shared: int  # clusters with tiles of more than one patient
+
+
+def name_methods(methods: Iterable[str]) -> dict[str, str]:
+    """Method -> how the report calls it; the bare cam, which the others have to beat, first."""
+    known = list(METHODS)
+    ordered = sorted(set(methods), key=lambda m: (known.index(m) if m in known else len(known), m))
+    return {method: METHODS.get(method, method) for method in ordered}
 
 
 def find(metrics: Iterable[Row], **wanted: str) -> Row | None:
@@ -30,52 +53,107 @@ def find(metrics: Iterable[Row], **wanted: str) -> Row | None:
     return next((row for row in metrics if all(row[k] == v for k, v in wanted.items())), None)
 
 
+def value_of(row: Row | None, digits: int = 2) -> str:
+    """A value as people write it.
+
+    >>> value_of({"value": "0.91234"}), value_of({"value": ""}), value_of(None)
+    ('0.91', 'not defined', 'not defined')
+    """
+    return _rounded(row["value"], digits) if row and row["value"] else "not defined"
+
+
+def interval_of(row: Row | None, digits: int = 2) -> str:
+    """An interval as people write it, "" where there is none.
+
+    >>> interval_of({"value": "0.9", "ci_low": "-0.001", "ci_high": "0.95"})
+    '[0.00, 0.95]'
+    """
+    if row is None or not row["value"] or not row["ci_low"]:
+        return ""
+    return f"[{_rounded(row['ci_low'], digits)}, {_rounded(row['ci_high'], digits)}]"
+
+
 def with_interval(row: Row | None, digits: int = 2) -> str:
-    """A value and its interval as people write them.
+    """A value and its interval.
 
     >>> with_interval({"value": "0.91234", "ci_low": "0.8", "ci_high": "0.95"})
     '0.91 [0.80, 0.95]'
     """
-    if row is None or row["value"] == "":
-        return "not defined"
-    text = f"{float(row['value']):.{digits}f}"
-    if row["ci_low"] == "":
-        return text
-    return f"{text} [{float(row['ci_low']):.{digits}f}, {float(row['ci_high']):.{digits}f}]"
+    return f"{value_of(row, digits)} {interval_of(row, digits)}".strip()
 
 
-def method_table(metrics: Sequence[Row], methods: Sequence[str]) -> list[dict]:
-    """One row per refinement method, pooled over the folds: name, cells, masks used by each."""
+def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[dict]:
+    """The study in five numbers: value, interval, title, note.
+
+    How much was looked at comes first, then how well labels and pixels were told. What was not
+    measured (no masks, no labels) gives way to what there is.
+    """
+    tiling, level = config["tile_slide"], config["labels"]["level"]
+    size = f"{tiling['tile_px']} px at {tiling['mpp']:g} µm per pixel"
+    quarantined = f"{cohort.slides - cohort.used} quarantined"
+    material = [
+        _number(f"{cohort.used} of {cohort.slides}", "slides used", quarantined),
+        _number(f"{cohort.tiles:,}", "tiles", size),
+    ]
+    labels = []
+    for name, title in LABEL_METRICS.items():
+        row = find(metrics, fold="all", level=level, metric=name)
+        if row and row["value"]:
+            labels.append(_measured(row, title, f"labels of {row['n']} {level}s, out of fold"))
+    pixels = []
+    maps = [row for row in metrics if _is_pooled(row, "pixel") and row["value"]]
+    methods = name_methods(row["method"] for row in maps)
+    for method in dict.fromkeys([*methods][:1] + [*methods][-1:]):
+        if row := find(maps, metric="pxap", method=method):
+            chance = value_of(find(maps, metric="pxap_chance", method=method), 1)
+            note = f"of 100, pixels of {row['n']} slides; chance is {chance}"
+            pixels.append(_measured(row, f"PxAP of {methods[method]}", note, digits=1))
+    groups = [
+        _number(f"{cohort.tissue_mm2:,.1f} mm²", "tissue", "on the slides used"),
+        _number(str(cohort.clusters), "clusters", "of the tiles of all slides"),
+        _number(
+            f"{cohort.shared} of {cohort.clusters}",
+            "clusters of several patients",
+            "one of a single patient may be a stain",
+        ),
+    ]
+    return [*material, *labels[:1], *pixels, *labels[1:], *groups][:5]
+
+
+def method_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dict]:
+    """One row per refinement method, pooled over the folds.
+
+    method, n, pxap, chance, uncovered, and `rules`: per way to choose a threshold its name, the
+    thresholds of the folds, how many pixel masks took part in the choice, and the overlaps.
+    """
     table = []
-    for method in methods:
-        rows = {row["metric"]: row for row in metrics if _is_pooled(row, "pixel", method)}
-        if rows:
-            cells = {
-                title: (
-                    with_interval(rows.get(name), 1 if name.startswith("pxap") else 2),
-                    int((rows.get(name) or {}).get("pixel_masks_used") or 0),
-                )
-                for name, title in PIXEL_METRICS.items()
+    for method, name in methods.items():
+        own = [row for row in metrics if (row["level"], row["method"]) == ("pixel", method)]
+        rows = {row["metric"]: row for row in own if row["fold"] == "all"}
+        if not rows:
+            continue
+        rules = [rule for rule in RULES if any(metric.endswith(f"@{rule}") for metric in rows)]
+        table.append(
+            {
+                "method": name,
+                "n": next(iter(rows.values()))["n"],
+                "pxap": with_interval(rows.get("pxap"), 1),
+                "chance": value_of(rows.get("pxap_chance"), 1),
+                "uncovered": with_interval(rows.get("truth_uncovered")),
+                "rules": [_rule(rule, rows, own) for rule in rules] or [_rule("", {}, [])],
             }
-            table.append({"method": METHODS.get(method, method), "cells": cells})
+        )
     return table
 
 
 def label_table(metrics: Sequence[Row]) -> list[dict]:
-    """One row per level and fold of the classifier: level, fold, n, cells."""
-    found = defaultdict(dict)
-    for row in metrics:
-        if row["method"].startswith("classifier") and row["metric"] in LABEL_METRICS:
-            found[row["level"], row["fold"]][row["metric"]] = row
-    return [
-        {
-            "level": level,
-            "fold": "all folds" if fold == "all" else f"fold {fold}",
-            "n": next(iter(rows.values()))["n"],
-            "cells": [with_interval(rows.get(name)) for name in LABEL_METRICS],
-        }
-        for (level, fold), rows in sorted(found.items(), key=lambda item: (item[0][0], item[0][1]))
-    ]
+    """One row per level and fold of the classifier: level, fold, n, cells; all folds last."""
+    return _by_fold(metrics, LABEL_METRICS, "classifier")
+
+
+def cluster_table(metrics: Sequence[Row]) -> list[dict]:
+    """The same for how clusters agree with labels."""
+    return _by_fold(metrics, CLUSTER_METRICS, "kmeans")
 
 
 def confusion_counts(metrics: Sequence[Row], level: str, classes: Sequence[str]) -> list[list[int]]:
@@ -87,78 +165,47 @@ def confusion_counts(metrics: Sequence[Row], level: str, classes: Sequence[str])
     return [[round(float(cells[name])) for name in line] for line in names]
 
 
-def usage_table(records: Iterable[dict]) -> list[dict]:
-    """What the jobs of each rule cost together, and where they ran, slowest rule first."""
-    rules = defaultdict(list)
-    for record in records:
-        rules[record["rule"]].append(record)
-    table = [
+def _rounded(number: str, digits: int) -> str:
+    return f"{round(float(number), digits) + 0.0:.{digits}f}"  # 0.0 takes the sign off a -0
+
+
+def _rule(rule: str, rows: dict[str, Row], own: Sequence[Row]) -> dict:
+    metric = f"threshold@{rule}"
+    chosen = sorted({row["value"] for row in own if row["metric"] == metric and row["value"]})
+    cells = {title: rows.get(f"{name}@{rule}") for name, title in OVERLAPS.items()}
+    masks = [row["pixel_masks_used"] for row in cells.values() if row]
+    return {
+        "rule": RULES.get(rule, "none could be chosen"),
+        "thresholds": ", ".join(f"{float(value):.2f}" for value in chosen),
+        "masks": masks[0] if masks else "",
+        "cells": {title: with_interval(row) for title, row in cells.items()},
+    }
+
+
+def _by_fold(metrics: Sequence[Row], names: dict[str, str], method: str) -> list[dict]:
+    found: dict[tuple, dict[str, Row]] = defaultdict(dict)
+    for row in metrics:
+        if row["method"].startswith(method) and row["metric"] in names:
+            last = row["fold"] == "all"
+            found[row["level"], last, 0 if last else int(row["fold"])][row["metric"]] = row
+    return [
         {
-            "rule": rule,
-            "jobs": len(runs),
-            "seconds": sum(run["seconds"] for run in runs),
-            "cpu_seconds": sum(run["cpu_seconds"] for run in runs),
-            "max_rss_mb": max(run["max_rss_mb"] for run in runs),
-            "hosts": ", ".join(sorted({run["host"] for run in runs})),
+            "level": level,
+            "fold": "all folds" if last else f"fold {fold}",
+            "n": next(iter(rows.values()))["n"],
+            "cells": {title: with_interval(rows.get(name)) for name, title in names.items()},
         }
-        for rule, runs in rules.items()
+        for (level, last, fold), rows in sorted(found.items())
     ]
-    return sorted(table, key=lambda row: -row["seconds"])
 
 
-def _is_pooled(row: Row, level: str, method: str | None = None) -> bool:
-    return (row["fold"], row["level"]) == ("all", level) and method in (None, row["method"])
+def _is_pooled(row: Row, level: str) -> bool:
+    return (row["fold"], row["level"]) == ("all", level)
 
 
-def five_numbers(
-    metrics: Sequence[Row], checked: Sequence[Row], methods: Sequence[str], config: dict, tiles: int
-) -> list[dict]:
-    """The study in five numbers: title, value, note."""
-    good = [row for row in checked if row["verdict"].startswith("ok")]
-    numbers = [
-        _number(
-            f"{len(good)} of {len(checked)}",
-            "slides used",
-            f"{len(checked) - len(good)} quarantined",
-        ),
-        _number(f"{tiles:,}", "tiles", f"{config['tile_slide']['tile_px']} px at "
-                f"{config['tile_slide']['mpp']} µm per pixel"),
-    ]  # fmt: skip
-    level = config["labels"]["level"]
-    for name, title in list(LABEL_METRICS.items())[:1]:
-        if row := find(metrics, level=level, fold="all", metric=name):
-            note = f"of {row['n']} {level}s, out of fold"
-            numbers.append(_number(with_interval(row), f"{title}, {level}s", note))
-    for method in methods[:1] + methods[-1:]:
-        if row := find(metrics, level="pixel", fold="all", metric="pxap", method=method):
-            title = f"PxAP, {METHODS.get(method, method)}"
-            chance = find(metrics, level="pixel", fold="all", metric="pxap_chance", method=method)
-            note = f"of 100; chance is {with_interval(chance, 1).split()[0]}"
-            numbers.append(_number(with_interval(row, 1), title, note))
-    for metric, title in (("nmi", "NMI of clusters"), ("ari", "ARI of clusters")):
-        if len(numbers) < 5 and (row := find(metrics, level="tile", fold="all", metric=metric)):
-            numbers.append(_number(with_interval(row), title, "against the labels of the slides"))
-    if len(numbers) < 5 and not config["labels"]["classes"]:
-        count = config["train_clusters"]["count"]
-        numbers.append(_number(str(count), "clusters", "no labels to hold them against"))
-    return numbers[:5]
+def _measured(row: Row, title: str, note: str, digits: int = 2) -> dict:
+    return _number(value_of(row, digits), title, note, interval_of(row, digits))
 
 
-def training_curves(
-    rows: Sequence[Row], best_epoch: int | None
-) -> tuple[dict[str, tuple[list, list]], dict[str, tuple[float, float]]]:
-    """Loss over epochs per split, and the point of each curve at the epoch that was kept."""
-    lines: dict[str, tuple[list, list]] = {}
-    marks = {}
-    for row in rows:
-        if row["loss"]:
-            xs, ys = lines.setdefault(row["split"], ([], []))
-            xs.append(int(row["epoch"]))
-            ys.append(float(row["loss"]))
-            if best_epoch is not None and xs[-1] == best_epoch:
-                marks[row["split"]] = (xs[-1], ys[-1])
-    return lines, marks
-
-
-def _number(value: str, title: str, note: str) -> dict:
-    return {"value": value, "title": title, "note": note}
+def _number(value: str, title: str, note: str, interval: str = "") -> dict:
+    return {"value": value, "interval": interval, "title": title, "note": note}

@@ -15,6 +15,8 @@ rule make_cams:
         cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
     log:
         f"{LOGS}/make_cams/fold{{fold}}.{{shard}}.log",
+    conda:
+        "../../envs/learning.yaml"
     resources:
         mem_mb=memory(3000),
     params:
@@ -32,6 +34,8 @@ rule make_pseudo_masks:
         pseudo_masks=f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json",
     log:
         f"{LOGS}/make_pseudo_masks/fold{{fold}}.{{shard}}.log",
+    conda:
+        "../../envs/learning.yaml"
     params:
         recipe=recipe("make_pseudo_masks", shared=["negative", "cam_scale"]),
     script:

@@ -11,6 +11,8 @@ rule check_slide:
         checks=f"{RESULTS}/checks/{{shard}}.json",
     log:
         f"{LOGS}/check_slide/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=memory(1000),
     params:
@@ -29,6 +31,8 @@ rule check_cohort:
         verdicts=f"{RESULTS}/verdicts.tsv",
     log:
         f"{LOGS}/check_cohort/all.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("check_cohort", shared=["max_quarantined"]),
     script:

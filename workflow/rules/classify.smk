@@ -15,6 +15,8 @@ rule train_classifier:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     log:
         f"{LOGS}/train_classifier/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
     threads: 4
     resources:
         mem_mb=memory(4000),
@@ -37,6 +39,8 @@ rule classify_tiles:
         scores=f"{RESULTS}/scores/fold{{fold}}/{{shard}}.json",
     log:
         f"{LOGS}/classify_tiles/fold{{fold}}.{{shard}}.log",
+    conda:
+        "../../envs/learning.yaml"
     resources:
         mem_mb=memory(3000),
     params:

@@ -17,6 +17,8 @@ rule train_clusters:
         clusters=f"{RESULTS}/clusters/fold{{fold}}.json",
     log:
         f"{LOGS}/train_clusters/fold{{fold}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=memory(2000),
     params:
@@ -33,6 +35,8 @@ rule assign_clusters:
         assignments=f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json",
     log:
         f"{LOGS}/assign_clusters/fold{{fold}}.{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("assign_clusters"),
     script:
@@ -48,6 +52,8 @@ rule draw_montages:
         montages=f"{RESULTS}/montages/fold{{fold}}.json",
     log:
         f"{LOGS}/draw_montages/fold{{fold}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("draw_montages", shared=["seed"]),
     script:
@@ -68,6 +74,8 @@ rule draw_cluster_maps:
         cluster_maps=f"{RESULTS}/cluster_maps/{{shard}}.json",
     log:
         f"{LOGS}/draw_cluster_maps/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("draw_cluster_maps"),
     script:

@@ -6,11 +6,14 @@ What every stage shares: the checked config and sheet, shards, folds, and recipe
 
 import json
 import os
+import re
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
-from snakemake.io import IOFile, apply_wildcards
+from snakemake.io import apply_wildcards
+from snakemake.iocontainers import Wildcards
 
 from workflow.lib.checkpoints import identity as checkpoint_identity
 from workflow.lib.configuration import check_config, schema_faults
@@ -44,6 +47,7 @@ SHARDS = assign_shards(SLIDES, config["slides_per_shard"])
 FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds"]))
 METHODS = config["refine_masks"]["methods"] if LABELLED else []
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
+RECIPES = {}
 
 
 wildcard_constraints:
@@ -110,24 +114,37 @@ def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards:
         slides = {name: slide(SLIDES[name]) for name in members}
         current = make_recipe(stage, settings, slides, made_of(wildcards))
         IDENTITIES.save()
-        if workflow.is_main_process:
-            compare(stage, wildcards, json.loads(canon(current)))
+        if notes := os.environ.get("MICROTOME_EXPLAIN"):
+            for output in workflow.get_rule(stage).output:
+                file = apply_wildcards(str(output), wildcards)
+                note_change(Path(file), stage, json.loads(canon(current)), Path(notes))
         return canon(current)
 
+    RECIPES[stage] = params
     return params
 
 
-def compare(stage, wildcards, current):
-    """Hold the recipe of a result against the current one.
+def metadata_record(output):
+    """Where Snakemake keeps its record of an output (its own naming, long names in pieces)."""
+    name = urlsafe_b64encode(output.encode()).decode()
+    pieces = [name[start : start + 254] for start in range(0, len(name), 254)]
+    return Path(".snakemake/metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
 
-    An output that Snakemake has no record of (.snakemake was lost, results were copied) would
-    hide an edit: when its own recipe is outdated, its index is dropped and the job runs again.
-    The units that the index lists stay, and those still current are not made again.
+
+def drop_hidden_edits():
+    """Drop the indices of results that an edit made stale behind Snakemake's back.
+
+    Snakemake holds params against its own records. Where it has none (.snakemake was lost, results
+    were copied) an edit would pass unseen, so the recipe in the result itself is held against the
+    current one, and an outdated index is removed: its job runs again. The units that it lists
+    stay, and those still current are not made again.
     """
-    for pattern in workflow.get_rule(stage).output:
-        output = Path(apply_wildcards(str(pattern), wildcards))
-        if notes := os.environ.get("MICROTOME_EXPLAIN"):
-            note_change(output, stage, current, Path(notes))
-        recorded = workflow.persistence.metadata(IOFile(str(output)))
-        if recorded is None and is_outdated(output, current):
-            output.unlink(missing_ok=True)
+    for stage, params in RECIPES.items():
+        for output in workflow.get_rule(stage).output:
+            for file in Path().glob(re.sub(r"\{[^}]*\}", "*", str(output))):
+                wildcards = Wildcards(fromdict=output.match(str(file)).groupdict())
+                known = wildcards.get("shard", "") in ("", *SHARDS)
+                if not known or metadata_record(str(file)).exists():
+                    continue
+                if is_outdated(file, json.loads(params(wildcards))):
+                    file.unlink()

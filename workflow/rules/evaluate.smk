@@ -18,6 +18,8 @@ rule evaluate_classifier:
         curves=f"{RESULTS}/evaluation/classifier_curves.tsv",
     log:
         f"{LOGS}/evaluate_classifier/all.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("evaluate_classifier", shared=["seed", "classes", "level", "pooling"]),
     script:
@@ -41,6 +43,8 @@ rule evaluate_masks:
         curves=f"{RESULTS}/evaluation/masks_{{method}}_curves.tsv",
     log:
         f"{LOGS}/evaluate_masks/{{method}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=memory(1500),
     params:
@@ -65,6 +69,8 @@ rule evaluate_clusters:
         evaluation=f"{RESULTS}/evaluation/clusters.tsv",
     log:
         f"{LOGS}/evaluate_clusters/all.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("evaluate_clusters", shared=["seed"]),
     script:
@@ -80,6 +86,8 @@ rule summarise_study:
         metrics=f"{RESULTS}/metrics.tsv",
     log:
         f"{LOGS}/summarise_study/all.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("summarise_study"),
     script:

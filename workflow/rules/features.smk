@@ -12,6 +12,8 @@ rule extract_features:
         features=f"{RESULTS}/features/{{shard}}.json",
     log:
         f"{LOGS}/extract_features/{{shard}}.log",
+    conda:
+        "../../envs/learning.yaml"
     resources:
         mem_mb=memory(3000),
     params:

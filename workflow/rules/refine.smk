@@ -17,6 +17,8 @@ rule train_decoder:
         decoder=f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
     log:
         f"{LOGS}/train_decoder/{{method}}.fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
     threads: 4
     resources:
         mem_mb=memory(4000),
@@ -41,6 +43,8 @@ rule refine_masks:
         refined=f"{RESULTS}/refined/{{method}}/fold{{fold}}/{{shard}}.json",
     log:
         f"{LOGS}/refine_masks/{{method}}.fold{{fold}}.{{shard}}.log",
+    conda:
+        "../../envs/learning.yaml"
     resources:
         mem_mb=memory(3000),
     params:

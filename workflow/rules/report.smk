@@ -34,6 +34,8 @@ rule write_report:
         report=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/write_report/all.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("write_report", shared=["classes"], slide=row_facts, made_of=whole_config),
     script:

@@ -10,6 +10,8 @@ rule split_patients:
         splits=f"{RESULTS}/splits.tsv",
     log:
         f"{LOGS}/split_patients/all.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe(
             "split_patients",

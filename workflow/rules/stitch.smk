@@ -19,6 +19,8 @@ rule stitch_heatmap:
         heatmaps=f"{RESULTS}/heatmaps/{{method}}/{{shard}}.json",
     log:
         f"{LOGS}/stitch_heatmap/{{method}}.{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=memory(1500),
     params:
@@ -35,6 +37,8 @@ rule draw_overlay:
         overlays=f"{RESULTS}/overlays/{{method}}/{{shard}}.json",
     log:
         f"{LOGS}/draw_overlay/{{method}}.{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     params:
         recipe=recipe("draw_overlay"),
     script:

@@ -13,6 +13,8 @@ rule mask_tissue:
         tissue=f"{RESULTS}/tissue/{{shard}}.json",
     log:
         f"{LOGS}/mask_tissue/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=memory(1500),
     params:
@@ -29,6 +31,8 @@ rule tile_slide:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
     log:
         f"{LOGS}/tile_slide/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=memory(1500),
     params:

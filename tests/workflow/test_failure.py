@@ -1,0 +1,180 @@
+"""Bad slides, bad settings, killed processes, damaged results: nothing lost, nothing silent."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.workflow.study import Study
+
+UNLABELLED = {"labels": {"level": "image", "classes": [], "negative": None}}
+STRANGE = "sl ide é $(touch PWNED); #.tif"
+
+
+def sheet_rows(study):
+    return [line.split("\t") for line in study.sheet.read_text().splitlines()]
+
+
+def write_rows(study, rows):
+    study.sheet.write_text("".join("\t".join(row) + "\n" for row in rows))
+
+
+def verify(study):
+    command = [sys.executable, "-m", "workflow.tools.verify", str(study.results)]
+    return subprocess.run(command, cwd=study.folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A study without labels (quick: nothing is trained), finished without trouble."""
+    study = Study.make(tmp_path_factory.mktemp("undisturbed"), **UNLABELLED)
+    study.run()
+    return study
+
+
+@pytest.fixture
+def fresh(undisturbed, tmp_path):
+    """The same study before its first run."""
+    study = undisturbed.copy(tmp_path / "study")
+    for made in ("results", "logs", ".snakemake"):
+        shutil.rmtree(study.folder / made)
+    return study
+
+
+def test_one_bad_slide_stops_nothing_and_its_repair_costs_only_itself(undisturbed, fresh):
+    slides = fresh.folder / "cohort" / "slides"
+    bad = sorted(slides.glob("*.tif"))[0]
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: len(whole) // 3])
+    fresh.run()
+    page = (fresh.results / "report.html").read_text()
+    verdicts = (fresh.results / "verdicts.tsv").read_text()
+    assert f"{bad.stem}\tE_" in verdicts and "Quarantined slides" in page
+    others = {
+        file: file.stat().st_mtime_ns for file in fresh.results.glob("features/*/manifest.json")
+    }
+    bad.write_bytes(whole)
+    assert fresh.would_run()["check_slide"] == 1
+    fresh.run()
+    changed = [f.parent.name for f, seen in others.items() if f.stat().st_mtime_ns != seen]
+    assert changed == [bad.stem]
+    assert fresh.tree() == undisturbed.tree()
+
+
+@pytest.mark.slow
+def test_a_killed_controller_resumes_to_the_same_bytes(undisturbed, fresh):
+    for seconds in (9, 16):
+        snakemake = subprocess.Popen(
+            fresh.command(), cwd=fresh.folder, env=fresh.environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(seconds)
+        family = [psutil.Process(snakemake.pid), *psutil.Process(snakemake.pid).children(True)]
+        for process in family:
+            process.send_signal(signal.SIGKILL)
+        snakemake.wait()
+        fresh.run("--unlock")
+    fresh.run()
+    assert fresh.tree() == undisturbed.tree()
+    assert not list(fresh.results.rglob(".*.draft*"))
+
+
+@pytest.mark.slow
+def test_killed_jobs_resume_to_the_same_bytes(undisturbed, fresh):
+    snakemake = subprocess.Popen(
+        fresh.command(), cwd=fresh.folder, env=fresh.environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    killed = 0
+    while snakemake.poll() is None and killed < 3:
+        time.sleep(2.5)
+        jobs = [
+            process
+            for process in psutil.Process(snakemake.pid).children(True)
+            if any(".snakemake/scripts" in part for part in process.cmdline())
+        ]
+        for job in jobs[:1]:
+            os.kill(job.pid, signal.SIGKILL)
+            killed += 1
+    assert snakemake.wait() != 0 and killed
+    fresh.run()
+    assert fresh.tree() == undisturbed.tree()
+
+
+def test_too_many_bad_slides_fail_the_study_and_are_named(fresh):
+    fresh.edit_config(None, max_quarantined=0.2)
+    bad = sorted((fresh.folder / "cohort" / "slides").glob("*.tif"))[:3]
+    for slide in bad:
+        slide.write_bytes(b"")
+    done = fresh.snakemake("--until", "check_cohort")
+    assert done.returncode != 0
+    for slide in bad:
+        assert slide.stem in done.stderr and "E_EMPTY" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "sentence"),
+    [
+        ("tile_slide", {"tyle_px": 64}, "tyle_px"),
+        ("train_classifier", {"learning_rate": "1e-4"}, "1.0e-4"),
+        ("tile_slide", {"tile_px": -1}, "tile_px"),
+        ("labels", {"negative": "healthy"}, "healthy"),
+    ],
+)
+def test_a_wrong_setting_is_named_before_anything_runs(fresh, section, values, sentence):
+    fresh.edit_config(section, **values)
+    done = fresh.snakemake()
+    assert done.returncode != 0 and sentence in done.stderr + done.stdout
+    assert not (fresh.results / "checks").exists()
+
+
+def test_wrong_rows_are_all_listed_with_their_lines(fresh):
+    rows = sheet_rows(fresh)
+    rows[1][0] = "../evil"
+    rows[3][1] = "slides/none.tif"
+    write_rows(fresh, rows)
+    done = fresh.snakemake()
+    assert done.returncode != 0
+    assert "line 2" in done.stderr and "../evil" in done.stderr
+    assert "line 4" in done.stderr and "none.tif" in done.stderr
+
+
+def test_a_strange_file_name_works_and_is_not_executed(fresh, undisturbed):
+    rows = sheet_rows(fresh)
+    source = fresh.folder / "cohort" / rows[1][1]
+    source.rename(source.with_name(STRANGE))
+    rows[1][1] = f"slides/{STRANGE}"
+    write_rows(fresh, rows)
+    fresh.run("--until", "tile_slide")
+    unit = f"tiles/{rows[1][0]}/manifest.json"
+    assert (fresh.results / unit).read_bytes() == (undisturbed.results / unit).read_bytes()
+    assert not list(fresh.folder.rglob("PWNED"))
+
+
+def test_damage_is_found_named_and_repaired(undisturbed, tmp_path):
+    study = undisturbed.copy(tmp_path / "study")
+    assert verify(study).returncode == 0
+    unit = sorted(study.results.glob("features/*/"))[0]
+    chunk = max(
+        (file for file in unit.rglob("*") if file.is_file()), key=lambda f: f.stat().st_size
+    )
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    found = verify(study)
+    assert found.returncode == 1 and f"features/{unit.name}" in found.stdout
+    shutil.rmtree(unit)
+    for index in study.results.glob("features/*.json"):
+        index.unlink()
+    study.run()
+    assert verify(study).returncode == 0
+    assert study.tree() == undisturbed.tree()
+
+
+def test_a_second_run_does_nothing(undisturbed):
+    assert "Nothing to be done" in undisturbed.run()

@@ -1,0 +1,111 @@
+"""The charts of the page, from the rows of tables."""
+
+from collections.abc import Mapping, Sequence
+
+from workflow.lib.figures import Line, draw_confusion, draw_lines
+from workflow.lib.pages import embed_svg
+
+Row = dict[str, str]
+Lines = dict[str, Line]
+DIAGONAL = ([0.0, 1.0], [0.0, 1.0])
+
+
+def label_charts(
+    points: Sequence[Row], counts: Sequence[Sequence[int]], *, classes: Sequence[str], level: str
+) -> list[dict]:
+    """ROC and precision-recall curves and the confusion of the classifier, as far as defined."""
+    charts = []
+    if lines := roc_lines(points):
+        named = {"x": "false positive rate", "y": "recall"}
+        drawn = draw_lines(lines, **named, unit_square=True, chance=DIAGONAL)
+        charts.append(_chart("ROC, all folds", drawn))
+    if lines := precision_lines(points):
+        drawn = draw_lines(lines, x="recall", y="precision", unit_square=True, steps=True)
+        charts.append(_chart("Precision and recall, all folds", drawn))
+    if counts:
+        charts.append(_chart(f"Confusion of {level}s, all folds", draw_confusion(counts, classes)))
+    return charts
+
+
+def pixel_charts(points: Mapping[str, Sequence[Row]]) -> list[dict]:
+    """Precision against recall of pixels: one line per method, where there is pixel truth."""
+    lines = pixel_lines(points)
+    if not lines:
+        return []
+    xs, ys = next(iter(lines.values()))
+    share = ys[xs.index(max(xs))]  # at the lowest threshold every pixel is marked
+    chance = ([0.0, 1.0], [share, share])
+    drawn = draw_lines(lines, x="recall", y="precision", unit_square=True, chance=chance)
+    return [_chart("Precision and recall of pixels, all folds", drawn)]
+
+
+def training_chart(name: str, rows: Sequence[Row], kept: int) -> dict:
+    """Loss over epochs per split, with the epoch that was kept and how well it told the classes."""
+    lines = loss_lines(rows)
+    drawn = draw_lines(lines, x="epoch", y="loss", marks=marks_at(lines, kept))
+    judged = [row for row in rows if row["split"] == "val" and row["epoch"] == str(kept)]
+    auroc = judged[0].get("auroc") if judged else None
+    note = f": AUROC {float(auroc):.2f} on validation tiles" if auroc else ""
+    return _chart(f"{name}{note}", drawn)
+
+
+def roc_lines(rows: Sequence[Row]) -> Lines:
+    """Level and class -> false positive rates and recalls, from the corner where nothing is."""
+    lines = _lines(rows, "false_positive_rate", "recall")
+    for xs, ys in lines.values():
+        xs.insert(0, 0.0)
+        ys.insert(0, 0.0)
+    return lines
+
+
+def precision_lines(rows: Sequence[Row]) -> Lines:
+    """Level and class -> recalls and precisions; the first point holds back to recall 0."""
+    lines = _lines(rows, "recall", "precision")
+    for xs, ys in lines.values():
+        xs.insert(0, 0.0)
+        ys.insert(0, ys[0])
+    return lines
+
+
+def pixel_lines(points: Mapping[str, Sequence[Row]]) -> Lines:
+    """Method -> recalls and precisions of its pixels."""
+    lines: Lines = {}
+    for method, rows in points.items():
+        drawn = [row for row in rows if _is_pooled(row) and row["precision"] and row["recall"]]
+        if drawn:
+            lines[method] = tuple([float(row[y]) for row in drawn] for y in ("recall", "precision"))
+    return lines
+
+
+def loss_lines(rows: Sequence[Row]) -> Lines:
+    """Split -> epochs and losses of a training."""
+    lines: Lines = {}
+    for row in rows:
+        if row["loss"]:
+            xs, ys = lines.setdefault(row["split"], ([], []))
+            xs.append(int(row["epoch"]))
+            ys.append(float(row["loss"]))
+    return lines
+
+
+def marks_at(lines: Lines, x: float) -> dict[str, tuple[float, float]]:
+    """The point of each line at `x`, where it has one."""
+    return {name: (x, ys[xs.index(x)]) for name, (xs, ys) in lines.items() if x in xs}
+
+
+def _lines(rows: Sequence[Row], x: str, y: str) -> Lines:
+    lines: Lines = {}
+    for row in rows:
+        if _is_pooled(row) and row[x] and row[y]:
+            xs, ys = lines.setdefault(f"{row['level']}: {row['class']}", ([], []))
+            xs.append(float(row[x]))
+            ys.append(float(row[y]))
+    return lines
+
+
+def _is_pooled(row: Row) -> bool:
+    return row["fold"] == "all"
+
+
+def _chart(title: str, svg: str) -> dict:
+    return {"title": title, "source": embed_svg(svg)}
