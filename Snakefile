@@ -29,4 +29,4 @@ rule all:
 
 
 if workflow.is_main_process:
-    drop_hidden_edits()
+    restore_records()

@@ -144,7 +144,7 @@ EDITS = {
         CLASSIFIER,
     ),
     "bootstrap of the masks": (
-        lambda s: s.edit_config("evaluate_masks", bootstrap=21),
+        lambda s: s.edit_config("evaluate_masks", bootstrap=101),
         MASK_SCORES,
     ),
     "clusters": (lambda s: s.edit_config("train_clusters", count=4), CLUSTERS),
@@ -199,7 +199,7 @@ def test_a_removed_snakemake_folder_hides_nothing_and_reruns_nothing(study):
     assert set(study.would_run()) == set()
     study.edit_config("stitch_heatmap", window="flat")
     assert set(study.would_run()) == STITCH
-    study.edit_config("evaluate_classifier", bootstrap=21)
+    study.edit_config("evaluate_classifier", bootstrap=101)
     assert set(study.would_run()) == STITCH | {"evaluate_classifier"}
 
 

@@ -11,7 +11,7 @@ DIAGONAL = ([0.0, 1.0], [0.0, 1.0])
 
 
 def label_charts(
-    points: Sequence[Row], counts: Sequence[Sequence[int]], *, classes: Sequence[str], level: str
+    points: Sequence[Row], counts: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> list[dict]:
     """ROC and precision-recall curves and the confusion of the classifier, as far as defined."""
     charts = []
@@ -23,7 +23,7 @@ def label_charts(
         drawn = draw_lines(lines, x="recall", y="precision", unit_square=True, steps=True)
         charts.append(_chart("Precision and recall, all folds", drawn))
     if counts:
-        charts.append(_chart(f"Confusion of {level}s, all folds", draw_confusion(counts, classes)))
+        charts.append(_chart("Confusion of slides, all folds", draw_confusion(counts, classes)))
     return charts
 
 

@@ -45,9 +45,3 @@ def note_change(output: Path, rule: str, current: dict, notes: Path) -> None:
     }
     with notes.open("a") as stream:
         stream.write(json.dumps(line) + "\n")
-
-
-def is_outdated(output: Path, current: dict) -> bool:
-    """Whether `output` carries a recipe, and another than `current`."""
-    recorded = recorded_recipe(output)
-    return recorded is not None and bool(changes(recorded, current))

@@ -21,6 +21,9 @@ STYLE = {
     "text.parse_math": False,  # a class may be called "$1"
 }
 
+FITS, LONGEST = 8, 28  # letters of a name: upright beside a cell, and at all
+INSIDE = 4  # lines whose legend leaves something to see of them
+
 Line = tuple[Sequence[float], Sequence[float]]
 
 
@@ -42,12 +45,15 @@ def draw_lines(
     marks        one point to mark per name
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.6, 3.1), layout="constrained")
+        beside = len(lines) > INSIDE
+        height = max(3.1, 0.165 * (len(lines) + 2))  # inch, as many as the legend has entries
+        figure = Figure(figsize=(5.8 if beside else 3.6, height), layout="constrained")
         axes = figure.add_subplot(xlabel=x, ylabel=y)
         colours = [hex_colour(colour) for colour in palette(max(1, len(lines)))]
         for index, (name, (xs, ys)) in enumerate(lines.items()):
             dash = DASHES[index % len(DASHES)]
-            style = {"color": colours[index], "linestyle": dash, "label": name, "linewidth": 1.6}
+            style = {"color": colours[index], "linestyle": dash, "linewidth": 1.6}
+            style["label"] = _shorten(name)
             axes.plot(xs, ys, drawstyle="steps-pre" if steps else "default", **style)
             if marks and name in marks:
                 axes.plot(*marks[name], marker="o", color=colours[index], markersize=5)
@@ -57,7 +63,9 @@ def draw_lines(
             axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
             axes.set_box_aspect(1)
         axes.grid(color="0.9")
-        if lines:
+        if beside:
+            figure.legend(loc="outside right upper", fontsize=8)
+        elif lines:
             axes.legend(fontsize=8)
         return _svg(figure)
 
@@ -65,8 +73,11 @@ def draw_lines(
 def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """A confusion matrix, true classes in rows, with counts and shares of the row, as SVG text."""
     with mpl.rc_context(STYLE):
-        side = 1.7 + 0.75 * len(classes)
-        figure = Figure(figsize=(side, side * 0.9), layout="constrained")
+        names = [_shorten(name) for name in classes]
+        longest = max(map(len, names))
+        room = 0.07 * longest if longest > FITS else 0.3  # inch for a label beside the cells
+        side = 1.2 + 0.75 * len(names) + room
+        figure = Figure(figsize=(side, 0.95 * side), layout="constrained")
         axes = figure.add_subplot(xlabel="predicted", ylabel="true")
         shares = [[count / max(1, sum(row)) for count in row] for row in counts]
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -76,11 +87,21 @@ def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> s
                 text = f"{count}\n{share:.0%}"
                 shade = "white" if share > 0.5 else "black"
                 axes.text(column, row, text, ha="center", va="center", color=shade)
-        axes.set_xticks(range(len(classes)), classes)
-        axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+        if longest > FITS:
+            axes.set_xticks(
+                range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor"
+            )
+            axes.set_yticks(range(len(names)), names)
+        else:
+            axes.set_xticks(range(len(names)), names)
+            axes.set_yticks(range(len(names)), names, rotation=90, va="center")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         return _svg(figure)
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _svg(figure: Figure) -> str:

@@ -76,7 +76,7 @@ def draw_truth(
 def outline(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """A picture (h, w, 3) with a line around what `mask` (h, w) bool marks."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    width = max(1, round(max(mask.shape) / 300))
+    width = max(2, round(max(mask.shape) / 300))
     drawn = picture.copy()
     for colour, thickness in ((HALO, width + 2), (LINE, width)):
         cv2.drawContours(drawn, contours, -1, colour, thickness, cv2.LINE_AA)

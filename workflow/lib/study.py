@@ -119,4 +119,5 @@ class Study:
 
 
 def _by_slide(rows: Iterable[Row]) -> dict[str, Row]:
-    return {row["slide"]: row for row in rows}
+    """The first row of each slide: where several folds test it, heatmaps are of the first, too."""
+    return {row["slide"]: row for row in reversed([*rows])}

@@ -99,7 +99,7 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
     for name, title in LABEL_METRICS.items():
         row = find(metrics, fold="all", level=level, metric=name)
         if row and row["value"]:
-            labels.append(_measured(row, title, f"labels of {row['n']} {level}s, out of fold"))
+            labels.append(_measured(row, title, f"labels of {row['n']} slides, out of fold"))
     pixels = []
     maps = [row for row in metrics if _is_pooled(row, "pixel") and row["value"]]
     methods = name_methods(row["method"] for row in maps)

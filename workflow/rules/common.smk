@@ -13,11 +13,10 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
-from snakemake.iocontainers import Wildcards
 
 from workflow.lib.checkpoints import identity as checkpoint_identity
 from workflow.lib.configuration import check_config, schema_faults
-from workflow.lib.explanation import is_outdated, note_change
+from workflow.lib.explanation import note_change, recorded_recipe
 from workflow.lib.identity import Identities
 from workflow.lib.recipe import canon, recipe as make_recipe
 from workflow.lib.shard import assign_shards
@@ -47,7 +46,7 @@ SHARDS = assign_shards(SLIDES, config["slides_per_shard"])
 FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds"]))
 METHODS = config["refine_masks"]["methods"] if LABELLED else []
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
-RECIPES = {}
+RECIPES = []
 
 
 wildcard_constraints:
@@ -120,31 +119,28 @@ def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards:
                 note_change(Path(file), stage, json.loads(canon(current)), Path(notes))
         return canon(current)
 
-    RECIPES[stage] = params
+    RECIPES.append(stage)
     return params
 
 
-def metadata_record(output):
-    """Where Snakemake keeps its record of an output (its own naming, long names in pieces)."""
-    name = urlsafe_b64encode(output.encode()).decode()
-    pieces = [name[start : start + 254] for start in range(0, len(name), 254)]
-    return Path(".snakemake/metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
+def restore_records():
+    """Give Snakemake back the params of results that it has no record of.
 
-
-def drop_hidden_edits():
-    """Drop the indices of results that an edit made stale behind Snakemake's back.
-
-    Snakemake holds params against its own records. Where it has none (.snakemake was lost, results
-    were copied) an edit would pass unseen, so the recipe in the result itself is held against the
-    current one, and an outdated index is removed: its job runs again. The units that it lists
-    stay, and those still current are not made again.
+    Where .snakemake was lost or results were copied, Snakemake compares nothing and an edit would
+    pass unseen. Every result carries the recipe that it was made with, so the record is written
+    anew from it, in Snakemake's own form, and an edit is seen as ever.
     """
-    for stage, params in RECIPES.items():
+    for stage in RECIPES:
         for output in workflow.get_rule(stage).output:
-            for file in Path().glob(re.sub(r"\{[^}]*\}", "*", str(output))):
-                wildcards = Wildcards(fromdict=output.match(str(file)).groupdict())
-                known = wildcards.get("shard", "") in ("", *SHARDS)
-                if not known or metadata_record(str(file)).exists():
-                    continue
-                if is_outdated(file, json.loads(params(wildcards))):
-                    file.unlink()
+            for file in map(str, Path().glob(re.sub(r"\{[^}]*\}", "*", str(output)))):
+                name = urlsafe_b64encode(file.encode()).decode()
+                pieces = [name[start : start + 254] for start in range(0, len(name), 254)]
+                record = Path(
+                    ".snakemake/metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1]
+                )
+                if not record.exists() and (made_with := recorded_recipe(Path(file))):
+                    record.parent.mkdir(parents=True, exist_ok=True)
+                    params = [repr(canon(made_with))]
+                    record.write_text(
+                        json.dumps({"rule": stage, "params": params, "record_format_version": 6})
+                    )

@@ -42,7 +42,7 @@ def write_report(
 ) -> None:
     """Gather tables and pictures of the study into one self-contained page."""
     config = shard.recipe["made_of"]["config"]
-    level, results = config["labels"]["level"], metrics.parent
+    results = metrics.parent
     numbers, tables = read_table(metrics), {path.stem: read_table(path) for path in evaluation}
     study = Study(
         results,
@@ -62,7 +62,7 @@ def write_report(
     made = {name: manifest(folder) for name, folder in networks.items()}
     features = [manifest(results / "features" / slide.slide) for slide in study.used]
     cohort = study.cohort(read_table(montages[0].with_suffix("") / "sizes.tsv"))
-    counts = summary.confusion_counts(numbers, level, classes)
+    counts = summary.confusion_counts(numbers, config["labels"]["level"], classes)
     jobs = read_usage(Path("logs", config["study"]))
     points = tables.get("classifier_curves", [])
     page = render(
@@ -77,7 +77,7 @@ def write_report(
             {title: tables[f"masks_{m}_curves"] for m, title in study.methods.items()}
         ),
         labels=summary.label_table(numbers),
-        label_charts=label_charts(points, counts, classes=classes, level=level),
+        label_charts=label_charts(points, counts, classes),
         slides=cards,
         quarantined=study.quarantined(),
         clusters=summary.cluster_table(numbers),

@@ -6,6 +6,7 @@ Prints one line per damaged, missing or unknown file and exits with 1 when there
 import argparse
 import hashlib
 import json
+import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ def main() -> int:
     """Check the studies named on the command line; the exit status says whether they are whole."""
     parser = argparse.ArgumentParser(prog="verify", description=__doc__)
     parser.add_argument("results", nargs="+", type=Path, help="folders such as results/demo")
-    problems, count = [], 0
+    problems, damaged, count = [], {}, 0
     for results in parser.parse_args().results:
         if not results.is_dir():
             problems.append(f"{results}: there is no such folder; run the study first")
@@ -25,37 +26,50 @@ def main() -> int:
         found = sorted(results.rglob("manifest.json")) + sorted(results.rglob(".*.recipe.json"))
         found = [file for file in found if not any(p.endswith(".draft") for p in file.parts)]
         with ThreadPoolExecutor() as pool:
-            checks = tqdm(
-                pool.map(check_file, found), total=len(found), desc="verify", disable=None
-            )
-            problems += [problem for check in checks for problem in check]
+            bar = {"total": len(found), "desc": "verify", "disable": None}
+            for record, faults in zip(found, tqdm(pool.map(check, found), **bar), strict=True):
+                problems += faults
+                if faults:
+                    damaged[record] = rule_of(record)
         count += len(found)
     sys.stdout.writelines(f"{problem}\n" for problem in problems)
     sys.stdout.write(f"{count} results checked, {len(problems)} problems found.\n")
-    if problems:
+    if damaged:
+        units = [str(record.parent) for record in damaged if record.name == "manifest.json"]
+        remove = f"rm -r {shlex.join(units)}; " if units else ""
+        rules = " ".join(sorted(set(damaged.values())))
         sys.stdout.write(
-            "Remedy: delete the folder of each damaged result and the .json files beside that "
-            "folder, then run again: only what was deleted is made again.\n"
+            f"Remedy: {remove}snakemake --cores 2 -R {rules} (with the --configfile of the study). "
+            "What is whole is not made again.\n"
         )
     return 1 if problems else 0
 
 
-def check_file(record: Path) -> list[str]:
-    """What is wrong with the files that one manifest (or one table's sidecar) vouches for."""
+def rule_of(record: Path) -> str:
+    """The rule that made a result; where its record is torn, the check that all follows from."""
     try:
         content = json.loads(record.read_text())
-    except (OSError, ValueError) as error:
+        return content.get("made_from", content.get("recipe"))["rule"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return "check_slide"
+
+
+def check(record: Path) -> list[str]:
+    """What is wrong with the files that one manifest (or one table's sidecar) vouches for."""
+    try:
+        files = json.loads(record.read_text())["files"]
+    except (OSError, ValueError, KeyError) as error:
         return [f"{record}: cannot be read ({error})"]
     if record.name != "manifest.json":
-        return _compare(record.parent, content["files"])
+        return _compare(record.parent, files)
     present = {
         file.relative_to(record.parent).as_posix()
         for file in record.parent.rglob("*")
         if file.is_file() and file != record
     }
-    unknown = sorted(present - set(content["files"]))
-    return _compare(record.parent, content["files"]) + [
-        f"{record.parent / name}: is not in the manifest; delete it" for name in unknown
+    unknown = sorted(present - set(files))
+    return _compare(record.parent, files) + [
+        f"{record.parent / name}: is not in the manifest" for name in unknown
     ]
 
 

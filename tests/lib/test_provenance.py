@@ -1,0 +1,87 @@
+"""What a study was made with and what it cost."""
+
+import json
+
+from workflow.lib.provenance import (
+    list_choices,
+    list_versions,
+    list_weights,
+    read_usage,
+    sum_usage,
+)
+
+
+def unit(checkpoint=None, trained=None, **made_from):
+    made_of = {"checkpoint": checkpoint} if checkpoint else {}
+    files = {"model.safetensors": {"sha256": trained}} if trained else {}
+    return {"made_from": {"made_of": made_of} | made_from, "files": files}
+
+
+def test_versions_that_differ_are_all_told():
+    units = [unit(versions={"torch": "2", "numpy": "1"}), unit(versions={"torch": "3"})]
+    assert list(list_versions(units).items()) == [("numpy", "1"), ("torch", "2, 3")]
+
+
+def test_weights_are_told_once_for_the_encoder_and_for_each_model():
+    features = [unit("random", settings={"encoder": "net9"})] * 2
+    features += [unit("sha256:ab", settings={"encoder": "net9"})]
+    models = {"Classifier, fold 0": unit("random", "cd"), "NEGEV, fold 0": unit(None, "ef")}
+    assert [tuple(row.values()) for row in list_weights(features, models)] == [
+        ("Encoder net9", "random", ""),
+        ("Encoder net9", "sha256:ab", ""),
+        ("Classifier, fold 0", "random", "cd"),
+        ("NEGEV, fold 0", "", "ef"),
+    ]
+
+
+def test_choices_are_told_once_per_kind():
+    facts = {"chosen_by": "the loss"}
+    models = {f"Classifier, fold {fold}": {"facts": facts} for fold in range(3)}
+    models["NEGEV, fold 0"] = {"facts": facts | {"pixel_masks_used": 4}}
+    assert list_choices(models) == [
+        "Classifier: the loss; 0 pixel masks used.",
+        "NEGEV: the loss; 4 pixel masks used.",
+    ]
+
+
+def record(rule, seconds, **changes):
+    given = {"rule": rule, "seconds": seconds, "cpu_seconds": 2 * seconds, "max_rss_mb": 10}
+    return given | {"threads": 1, "host": "a", "device": None} | changes
+
+
+def test_usage_is_summed_by_rule_and_the_slowest_comes_first():
+    jobs = [
+        record("quick", 1.0),
+        record("slow", 2.5, max_rss_mb=99, host="b", device="cuda"),
+        record("slow", 4.0, threads=8, device="cpu"),
+    ]
+    assert sum_usage(jobs) == [
+        {
+            "rule": "slow",
+            "jobs": 2,
+            "seconds": 6.5,
+            "cpu_seconds": 13.0,
+            "max_rss_mb": 99,
+            "threads": 8,
+            "hosts": "a, b",
+            "devices": "cpu, cuda",
+        },
+        {
+            "rule": "quick",
+            "jobs": 1,
+            "seconds": 1.0,
+            "cpu_seconds": 2.0,
+            "max_rss_mb": 10,
+            "threads": 1,
+            "hosts": "a",
+            "devices": "",
+        },
+    ]
+
+
+def test_records_are_read_and_torn_ones_are_passed_over(tmp_path):
+    for name, text in {"a": json.dumps(record("a", 1)), "b": '{"rule": "b"', "c": ""}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "all.run.json").write_text(text)
+    assert [job["rule"] for job in read_usage(tmp_path)] == ["a"]
+    assert read_usage(tmp_path / "nowhere") == []

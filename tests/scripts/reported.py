@@ -1,0 +1,235 @@
+"""Finished studies of a few flat slides, as write_report finds them: units, tables, pictures.
+
+Two slides are good, one holds no tile, one is quarantined when it is tiled. What people write
+(class names, patients, sentences, slide ids) can be given, to see what a page makes of it.
+"""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from workflow.lib.shard import Shard, commit, visit
+from workflow.lib.sheet import Slide
+from workflow.lib.stores import create_tiles, write_rows
+from workflow.lib.tables import METRICS, metric_row, write_table
+from workflow.lib.verdicts import Quarantine
+from workflow.scripts.check_cohort import COLUMNS
+from workflow.scripts.write_report import write_report
+
+SIDE_PX0, MPP0 = 4000, 0.5  # 2 mm wide
+TILE_PX = 100
+MASKS = ("slide", "fold", "method", "threshold", "dice_fg", "iou_fg", "pxap", "foreground")
+MASKS += ("truth_uncovered", "n_pixels", "note")
+CONFIG = {
+    "study": "flat",
+    "seed": 7,
+    "labels": {"level": "image", "classes": ["normal", "tumour"], "negative": "normal"},
+    "split_patients": {"group_by": "patient"},
+    "tile_slide": {"tile_px": TILE_PX, "mpp": 1},
+    "classify_tiles": {"pooling": "top_k"},
+    "stitch_heatmap": {"polygon_threshold": 0.5},
+}
+
+
+class Finished:
+    """A study on disk; `classes` is a pair or empty."""
+
+    def __init__(self, root, *, classes=("normal", "tumour"), methods=("none", "negev"), **words):
+        self.root, self.classes, self.methods = root / "results" / "flat", list(classes), methods
+        self.words = {"patient": "p1", "sentence": "A sentence.", "slide": "good"} | words
+        good, (negative, positive) = self.words["slide"], classes or (None, None)
+        patients = {good: self.words["patient"], "plain": "p2", "empty": "p3", "cut": "p4"}
+        self.slides = [
+            Slide(name, None, patients[name], positive if name == good else negative)
+            for name in sorted(patients)
+        ]
+        self.config = CONFIG | {"labels": CONFIG["labels"] | {"classes": self.classes}}
+
+    def index(self, folder):
+        return self.root / folder / "all.json"
+
+    def shard(self, rule, made_of=None):
+        made_from = {"rule": rule, "settings": {"encoder": "net9"}, "code": "c"}
+        made_from |= {"versions": {"numpy": "2.0"}, "made_of": made_of or {"checkpoint": "random"}}
+        slides = {slide.slide: None for slide in self.slides}
+        return Shard("all", self.slides, made_from | {"slides": slides})
+
+    def build(self, mask=None):
+        tiles = self.root / "tiles"
+        self.visit("tissue", self.draw_tissue, [])
+        self.visit("tiles", self.cut, [self.root / "tissue"])
+        self.visit("features", lambda slide, folder: {}, [tiles])
+        self.visit("cluster_maps", picture("cluster_map.png", (300, 400)), [tiles])
+        for method in self.methods:
+            self.visit(f"heatmaps/{method}", stitch, [tiles])
+            self.visit(f"overlays/{method}", picture("overlay.jpg", (200, 200)), [tiles])
+        commit(self.root / "montages/fold0.json", self.shard("draw_montages"), self.draw_montage)
+        if self.classes:
+            index = self.root / "classifiers/fold0.json"
+            commit(index, self.shard("train_classifier"), self.train)
+        for method in set(self.methods) - {"none"}:
+            index = self.root / f"decoders/{method}/fold0.json"
+            commit(index, self.shard("train_decoder", {"a": 1}), self.train)
+        if mask is not None:
+            file = self.root / "mask.png"
+            Image.fromarray(mask).save(file)
+            self.slides = [slide_with(slide, mask=file) for slide in self.slides]
+        self.write_tables()
+        self.log("tile_slide", "all", seconds=12.25, max_rss_mb=345)
+        return self
+
+    def visit(self, folder, work, upstream):
+        visit(self.index(folder), self.shard(folder), work, upstream=upstream)
+
+    def draw_tissue(self, slide, folder):
+        Image.new("RGB", (50, 50), (240, 240, 240)).save(folder / "thumbnail.jpg")
+        return {"tissue_fraction": 0.25}
+
+    def cut(self, slide, folder):
+        if slide.slide == "cut":
+            raise Quarantine("E_TILE", self.words["sentence"])
+        count = 0 if slide.slide == "empty" else 2
+        pixels = np.full((count, TILE_PX, TILE_PX, 3), (200, 0, 100), np.uint8)
+        settings = {"count": count, "tile_px": TILE_PX, "codec": "lossless", "quality": 90}
+        group = create_tiles(folder / "tiles.zarr", pixels, **settings)
+        side = SIDE_PX0 // 2
+        sizes = {"width_px": side, "height_px": side, "width_px0": SIDE_PX0, "height_px0": SIDE_PX0}
+        group.attrs.update({"tile_px": TILE_PX, "mpp": 1.0, "scale": 2.0, **sizes})
+        corners = np.array([[500, 500], [500, 1950]], np.int64)[:count]
+        rows = {"origins": 2 * corners, "positions_px": corners}
+        rows |= {name: np.ones(count, np.float32) for name in ("tissue", "blur")}
+        for name, values in (rows | {"bad": np.zeros(count, bool)}).items():
+            write_rows(group, name, values)
+        return {"tiles": count}
+
+    def draw_montage(self, folder):
+        picture("montage.png", (100, 1600))(None, folder)
+        rows = [{"cluster": 0, "patients": 2}, {"cluster": 1, "patients": 1}]
+        write_table(folder / "sizes.tsv", rows[0], rows)
+        return {"k": 2}
+
+    def train(self, folder):
+        (folder / "model.safetensors").write_bytes(b"weights")
+        rows = [
+            {"epoch": epoch, "split": split, "loss": 1 / epoch, "auroc": 0.75}
+            for epoch in (1, 2)
+            for split in ("train", "val")
+        ]
+        write_table(folder / "curves.tsv", rows[0], rows)
+        return {"best_epoch": 2, "chosen_by": "the second"}
+
+    def write_tables(self):
+        about = {"sentence": "", "remedy": "", "width_px0": SIDE_PX0, "height_px0": SIDE_PX0}
+        about |= {"mpp": MPP0, "backend": "drawn", "verdict": "ok", "warnings": ""}
+        rows = [about | {"slide": slide.slide} for slide in self.slides]
+        rows[-1]["warnings"] = self.words.get("warning", "")
+        write_table(self.root / "verdicts.tsv", COLUMNS, rows)
+        split = "test" if self.classes else "train"
+        placed = [
+            {"fold": 0, "slide": s.slide, "patient": s.patient, "label": s.label, "split": split}
+            for s in self.slides
+        ]
+        write_table(self.root / "splits.tsv", placed[0], placed)
+        self.write_metrics(self.metrics())
+        folder = self.root / "evaluation"
+        folder.mkdir(exist_ok=True)
+        if self.classes:
+            self.write_labels(folder)
+        for method in self.methods:
+            fact = dict.fromkeys(MASKS) | {"fold": 0, "method": method, "n_pixels": 9}
+            good = {"dice_fg": 0.75, "pxap": 81.25, "foreground": 0.5, "threshold": 0.5}
+            rows = [fact | {"slide": s.slide} | good for s in self.slides if self.has_truth(s)]
+            write_table(folder / f"masks_{method}_slides.tsv", MASKS, rows)
+            points = [
+                {"fold": "all", "method": method, "threshold": t, "precision": p, "recall": r}
+                for t, p, r in ((0, 0.25, 1.0), (0.5, 0.75, 0.5), (1, None, 0.0))
+            ]
+            write_table(folder / f"masks_{method}_curves.tsv", points[0], points)
+
+    def has_truth(self, slide):
+        return slide.label == self.classes[-1]
+
+    def write_labels(self, folder):
+        scores = [f"score[{name}]" for name in self.classes]
+        columns = ["slide", "fold", "patient", "label", "predicted", *scores, "tiles", "note"]
+        rows = []
+        for slide in self.slides:
+            row = dict.fromkeys(columns) | {"slide": slide.slide, "fold": 0, "label": slide.label}
+            if slide.slide not in ("empty", "cut"):
+                row |= {"predicted": self.classes[-1], scores[0]: 0.375, scores[-1]: 0.625}
+            rows.append(row)
+        write_table(folder / "classifier_slides.tsv", columns, rows)
+        axes = ("false_positive_rate", "recall", "precision", "threshold")
+        points = [
+            {"level": "image", "fold": "all", "class": self.classes[-1]}
+            | dict(zip(axes, point, strict=True))
+            for point in ((0, 0.5, 1, 0.75), (0.5, 1, 0.5, 0.25))
+        ]
+        write_table(folder / "classifier_curves.tsv", points[0], points)
+
+    def metrics(self):
+        if not self.classes:
+            return []
+        label = {"fold": "all", "level": "image", "method": "classifier (top_k)", "n": 2}
+        rows = [metric_row("auroc", 0.875, (0.5, 1.0), **label)]
+        rows += [
+            metric_row(f"confusion[true={t},predicted={p}]", 1.0, **label)
+            for t in self.classes
+            for p in self.classes
+        ]
+        for method in self.methods:
+            pixel = {"fold": "all", "level": "pixel", "method": method, "n": 2}
+            rows.append(metric_row("pxap", 81.25, (70.0, 90.0), **pixel))
+            rows.append(metric_row("pxap_chance", 50.0, **pixel))
+            rows.append(metric_row("dice_fg@otsu_val", 0.75, (0.5, 0.9), **pixel))
+            rows.append(metric_row("dice_fg@best_val", 0.8, **pixel, pixel_masks_used=6))
+        return rows
+
+    def write_metrics(self, rows):
+        write_table(self.root / "metrics.tsv", METRICS, rows)
+
+    def log(self, rule, key, **changes):
+        record = {"rule": rule, "key": key, "seconds": 1.0, "cpu_seconds": 2.0, "max_rss_mb": 10}
+        record |= {"threads": 1, "host": "here", "device": None} | changes
+        file = self.root.parents[1] / "logs" / "flat" / rule / f"{key}.run.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(record))
+
+    def report(self, max_slides=60, picture_px=250):
+        """The page; to be called in the folder above results/ and logs/."""
+        tables = ["classifier_slides", "classifier_curves"] * bool(self.classes)
+        tables += [f"masks_{m}_{table}" for m in self.methods for table in ("slides", "curves")]
+        write_report(
+            self.root / "verdicts.tsv",
+            self.root / "splits.tsv",
+            self.root / "metrics.tsv",
+            [self.index("cluster_maps")],
+            [self.root / "montages/fold0.json"],
+            [self.index(f"overlays/{method}") for method in self.methods],
+            [self.root / "classifiers/fold0.json"] * bool(self.classes),
+            [self.root / f"decoders/{m}/fold0.json" for m in self.methods if m != "none"],
+            [self.root / "evaluation" / f"{table}.tsv" for table in tables],
+            self.root / "report.html",
+            shard=self.shard("write_report", {"config": self.config}),
+            classes=self.classes,
+            max_slides=max_slides,
+            picture_px=picture_px,
+        )
+        return (self.root / "report.html").read_text(encoding="utf-8")
+
+
+def stitch(slide, folder):
+    return {"marked_um2": 250_000}
+
+
+def picture(name, shape):
+    def work(slide, folder):
+        Image.new("RGB", shape[::-1], (0, 120, 60)).save(folder / name)
+        return {}
+
+    return work
+
+
+def slide_with(slide, **changes):
+    return Slide(**(vars(slide) | changes))

@@ -1,0 +1,287 @@
+"""The page of a finished study: what it shows, that nothing in it runs, that it is reproducible."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.scripts.reported import Finished
+from workflow.lib.verdicts import REMEDIES
+
+EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
+TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "div"}
+TAGS |= {"h1", "h2", "h3", "p", "a", "b", "span", "table", "tr", "th", "td", "img", "figure"}
+TAGS |= {"figcaption", "details", "summary", "code", "pre"}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "href", "id", "rowspan"}
+ATTRIBUTES |= {"alt", "src", "open", "title", "aria-label"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its tags with their attributes, and its text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.source, self.tags, self.text, self.open, self.strays = page, [], [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.strays.append(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(" ".join(data.split()))
+
+    def words(self):
+        return " ".join(text for text in self.text if text)
+
+    def attributes(self, name):
+        return [found[name] for _, found in self.tags if name in found]
+
+    def numbers(self):
+        """The texts of the study numbers at the top."""
+        boxes = self.source.split('<div class="number">')[1:]
+        return [Page(f"<div>{box.split('</div>')[0]}</div>").words() for box in boxes]
+
+    def cards(self):
+        """The source of each slide's card."""
+        cards = [part.split("</figure>\n</div>")[0] for part in self.source.split('"card"')[1:]]
+        return {re.search("<h3>(.*?)</h3>", card).group(1): card for card in cards}
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Builds a study in a folder of its own, and stands there."""
+    monkeypatch.chdir(tmp_path)
+    return lambda mask=None, **words: Finished(tmp_path, **words).build(mask)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The page of a labelled study with pixel truth."""
+    root = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        mask = np.zeros((400, 400), np.uint8)
+        mask[100:300, 100:200] = 1
+        return Page(Finished(root).build(mask).report())
+
+
+def test_five_numbers_with_their_intervals(finished):
+    assert finished.numbers() == [
+        "3 of 4 slides used 1 quarantined",
+        "4 tiles 100 px at 1 µm per pixel",
+        "0.88 [0.50, 1.00] AUROC labels of 2 slides, out of fold",
+        "81.2 [70.0, 90.0] PxAP of CAM, unrefined of 100, pixels of 2 slides; chance is 50.0",
+        "81.2 [70.0, 90.0] PxAP of NEGEV of 100, pixels of 2 slides; chance is 50.0",
+    ]
+
+
+def test_a_card_says_and_shows_what_is_known_of_a_slide(finished):
+    card = Page(finished.cards()["good"])
+    words = card.words()
+    for said in (
+        "patient p1",
+        "label tumour",
+        "predicted tumour, score 0.62",
+        "tested in fold 0",
+        "2 tiles",
+        "2 × 2 mm, 0.5 µm per pixel",
+        "pixel truth: 0.50 mm² marked",
+        "CAM, unrefined: Dice 0.75, PxAP 81, 0.25 mm² marked",
+        "NEGEV: Dice 0.75, PxAP 81, 0.25 mm² marked",
+    ):
+        assert said in words
+    assert "wrong" not in words
+    alts = card.attributes("alt")
+    titles = ["slide", "pixel truth: 0.50 mm² marked", "CAM, unrefined", "NEGEV", "clusters"]
+    assert alts == [f"{title} of good" for title in titles]
+
+
+def test_a_wrong_prediction_is_said_in_words(finished):
+    assert "wrong: predicted tumour" in Page(finished.cards()["plain"]).words()
+
+
+def test_a_slide_without_tissue_is_a_card_that_says_so(finished):
+    words = Page(finished.cards()["empty"]).words()
+    assert "0 tiles" in words
+    assert "No tissue was found" in words
+    assert "Dice" not in words and "predicted" not in words
+
+
+def test_a_slide_quarantined_on_the_way_is_listed_with_its_remedy(finished):
+    assert "cut" not in finished.cards()
+    assert f"cut E_TILE A sentence. {REMEDIES['E_TILE']}" in finished.words()
+
+
+def test_methods_are_compared_with_the_masks_that_they_used(finished):
+    words = finished.words()
+    assert "CAM, unrefined 2 81.2 [70.0, 90.0] 50.0 not defined Otsu's 0 0.75 [0.50, 0.90]" in words
+    assert "best mean IoU 6 0.80 not defined not defined" in words
+    assert words.index("CAM, unrefined 2") < words.index("NEGEV 2")
+
+
+def test_charts_montages_and_training_are_there(finished):
+    alts = finished.attributes("alt")
+    for title in (
+        "Precision and recall of pixels, all folds",
+        "ROC, all folds",
+        "Precision and recall, all folds",
+        "Confusion of slides, all folds",
+        "Clusters, fold 0",
+        "Classifier, fold 0: AUROC 0.75 on validation tiles",
+        "NEGEV, fold 0: AUROC 0.75 on validation tiles",
+    ):
+        assert title in alts
+    assert "Classifier: the second; 0 pixel masks used." in finished.words()
+
+
+def test_what_was_run_and_what_it_was_made_with(finished):
+    words = finished.words()
+    assert "tile_slide 1 12.2 2.0 345 1 here" in words
+    assert "random seed 7 numpy 2.0" in words
+    assert "Encoder net9 random not trained here" in words
+    trained = hashlib.sha256(b"weights").hexdigest()
+    assert f"Classifier, fold 0 random {trained}" in words
+    assert f"NEGEV, fold 0 its classifier {trained}" in words
+    assert "pooling: top_k" in words
+
+
+def test_the_slide_is_as_sharp_as_its_tiles_and_the_truth_is_outlined(finished):
+    """The tile at 500 to 600 of 2000 px is red at 62 to 75 of 250, as its thumbnail is not."""
+    slide, truth = (
+        decode(source) for source in Page(finished.cards()["good"]).attributes("src")[:2]
+    )
+    assert slide.shape == truth.shape == (250, 250, 3)
+    np.testing.assert_allclose(slide[68, 68], (200, 0, 100), atol=12)
+    np.testing.assert_allclose(slide[30, 30], (240, 240, 240), atol=6)
+    assert truth[125, 62, 0] < 150  # blue, on the left edge of the mask
+    np.testing.assert_allclose(truth[125, 200], (240, 240, 240), atol=6)
+
+
+def decode(source):
+    pixels = base64.b64decode(source.removeprefix("data:image/webp;base64,"))
+    return cv2.imdecode(np.frombuffer(pixels, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+
+
+def test_no_words_of_people_become_markup(make):
+    study = make(
+        classes=(f"normal {EVIL}", f'"tumour" {EVIL}'),
+        slide='x"><svg onload=alert(3)>',
+        patient=EVIL,
+        sentence=f"{{{{ 7 * 7 }}}} {EVIL}",
+        warning=EVIL,
+    )
+    page = Page(study.report())
+    assert {tag for tag, _ in page.tags} <= TAGS
+    assert {name for _, found in page.tags for name in found} <= ATTRIBUTES
+    assert page.open == page.strays == []
+    words = page.words()
+    assert f"patient {EVIL}" in words
+    assert f'label "tumour" {EVIL}' in words
+    assert f"{{{{ 7 * 7 }}}} {EVIL}" in words
+    assert 'x"><svg onload=alert(3)>' in words
+    for source in page.attributes("src"):
+        if source.startswith("data:image/svg"):
+            drawn = base64.b64decode(source.split(",")[1]).decode().lower()
+            assert "<script" not in drawn and "<img" not in drawn
+
+
+def test_the_page_needs_nothing_and_lets_nothing_run(finished):
+    assert finished.source.startswith("<!doctype html>")
+    assert {tag for tag, _ in finished.tags} <= TAGS
+    assert {name for _, found in finished.tags for name in found} <= ATTRIBUTES
+    assert all(source.startswith("data:image/") for source in finished.attributes("src"))
+    ids = finished.attributes("id")
+    assert len(set(ids)) == len(ids)
+    assert {href[1:] for href in finished.attributes("href")} <= set(ids)
+    policy = next(found["content"] for _, found in finished.tags if "http-equiv" in found)
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+def test_a_study_without_labels(make):
+    page = Page(make(classes=(), methods=()).report())
+    assert page.numbers() == [
+        "3 of 4 slides used 1 quarantined",
+        "4 tiles 100 px at 1 µm per pixel",
+        "3.0 mm² tissue on the slides used",
+        "2 clusters of the tiles of all slides",
+        "1 of 2 clusters of several patients one of a single patient may be a stain",
+    ]
+    ids = set(page.attributes("id"))
+    assert {"slides", "quarantined", "clusters", "run", "config"} <= ids
+    assert not {"methods", "labels", "training"} & ids
+    words = page.words()
+    assert "label" not in Page(page.cards()["good"]).words()
+    assert "no labels; nothing is held out" in words
+    assert "95%" not in words
+
+
+def test_a_study_without_masks_shows_heatmaps_and_measures_none(make):
+    study = make()
+    study.has_truth = lambda slide: False
+    study.write_tables()
+    study.write_metrics([row for row in study.metrics() if row["level"] != "pixel"])
+    for method in study.methods:
+        curves = study.root / f"evaluation/masks_{method}_curves.tsv"
+        curves.write_text(curves.read_text().splitlines()[0] + "\n")
+    page = Page(study.report())
+    assert "No tested slide has pixel truth" in page.words()
+    assert "NEGEV: 0.25 mm² marked" in Page(page.cards()["good"]).words()
+    assert len(page.numbers()) == 5
+
+
+def test_no_metrics_at_all(make):
+    study = make()
+    study.write_metrics([])
+    page = Page(study.report())
+    assert "No slide was classified" in page.words()
+    assert len(page.numbers()) == 5
+
+
+def test_a_mask_that_does_not_fit_is_said_and_not_drawn(make):
+    page = Page(make(mask=np.ones((400, 90), np.uint8)).report())
+    words = Page(page.cards()["good"]).words()
+    assert "pixel truth cannot be shown: mask.png is 90 x 400 px" in words
+
+
+def test_past_max_slides_the_table_goes_on(make):
+    study = make()
+    whole, short = (Page(study.report(max_slides=count)) for count in (3, 1))
+    assert len(whole.cards()) == 3 and len(short.cards()) == 1
+    assert "the first 1 of 3 slides" in short.words()
+    for name in ("empty", "good", "plain"):
+        assert f"<td>{name}</td>" in re.sub("</?a.*?>", "", short.source)
+
+
+def test_only_the_table_of_jobs_changes_from_run_to_run(make):
+    study = make()
+    first = study.report()
+    assert study.report() == first
+    study.log("tile_slide", "all", seconds=99.0)
+    study.log("write_report", "all", seconds=50.0)
+    second = study.report()
+    assert second != first
+    assert "99.0" in second and "write_report</td>" not in second
+    parts = [re.split('<h2 id="(?:run|config)">', page) for page in (first, second)]
+    assert parts[0][0] == parts[1][0]
+    assert parts[0][2] == parts[1][2]
+
+
+def test_a_torn_record_of_a_job_is_passed_over(make):
+    study = make()
+    study.log("train_classifier", "fold0")
+    record = study.root.parents[1] / "logs/flat/train_classifier/fold0.run.json"
+    record.write_text(record.read_text()[:20])
+    assert "train_classifier" not in study.report()
