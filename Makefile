@@ -25,10 +25,10 @@ run: env
 	$(BIN)/python -m workflow.tools.run --cores $(CORES) $(ARGS)
 
 test: env
-	$(BIN)/python -m pytest -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow" $(TESTS)
 
 test-all: env
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile $(TESTS)
 
 lint: env
 	$(BIN)/ruff check .

@@ -57,7 +57,8 @@ class Finished:
 
     def build(self, mask=None):
         tiles = self.root / "tiles"
-        self.visit("tissue", self.draw_tissue, [])
+        self.visit("checks", lambda slide, folder: {}, [])
+        self.visit("tissue", self.draw_tissue, [self.root / "checks"])
         self.visit("tiles", self.cut, [self.root / "tissue"])
         self.visit("features", lambda slide, folder: {}, [tiles])
         self.visit("cluster_maps", picture("cluster_map.png", (300, 400)), [tiles])

@@ -88,10 +88,12 @@ def checkpoint(stage, architecture):
     return lambda wildcards: {"checkpoint": found}
 
 
-def whole_config(wildcards):
-    """What the report shows of the config: all that shapes a result."""
+def page_facts(wildcards):
+    """What the report is made from beside its tables: the config that shapes results, the page."""
     hidden = ("compute", "slides", "weights", "slides_per_shard")
-    return {"config": {key: value for key, value in config.items() if key not in hidden}}
+    shown = {key: value for key, value in config.items() if key not in hidden}
+    page = Path(workflow.basedir, "workflow/report").glob("report.*")
+    return {"config": shown, "page": [IDENTITIES.of(file) for file in sorted(page)]}
 
 
 def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, drop=()):

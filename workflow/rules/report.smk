@@ -37,6 +37,6 @@ rule write_report:
     conda:
         "../../envs/imaging.yaml"
     params:
-        recipe=recipe("write_report", shared=["classes"], slide=row_facts, made_of=whole_config),
+        recipe=recipe("write_report", shared=["classes"], slide=row_facts, made_of=page_facts),
     script:
         "../scripts/write_report.py"

@@ -41,8 +41,7 @@ def write_report(
     picture_px: int,
 ) -> None:
     """Gather tables and pictures of the study into one self-contained page."""
-    config = shard.recipe["made_of"]["config"]
-    results = metrics.parent
+    results, config = metrics.parent, shard.recipe["made_of"]["config"]
     numbers, tables = read_table(metrics), {path.stem: read_table(path) for path in evaluation}
     study = Study(
         results,
@@ -60,6 +59,7 @@ def write_report(
     pages = ((_name(i), read_picture(i.with_suffix("") / "montage.png")) for i in montages)
     networks = {_name(index): index.with_suffix("") for index in [*classifiers, *decoders]}
     made = {name: manifest(folder) for name, folder in networks.items()}
+    checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]
     features = [manifest(results / "features" / slide.slide) for slide in study.used]
     cohort = study.cohort(read_table(montages[0].with_suffix("") / "sizes.tsv"))
     counts = summary.confusion_counts(numbers, config["labels"]["level"], classes)
@@ -90,7 +90,7 @@ def write_report(
         ],
         choices=list_choices(made),
         usage=sum_usage(job for job in jobs if job["rule"] != "write_report"),
-        versions=list_versions([*study.standing.values(), *features, *made.values()]),
+        versions=list_versions([*checks, *study.standing.values(), *features, *made.values()]),
         weights=list_weights(features, made),
     )
     report.write_text(page, encoding="utf-8")
