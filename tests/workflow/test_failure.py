@@ -1,6 +1,6 @@
 """Bad slides, bad settings, killed processes, damaged results: nothing lost, nothing silent."""
 
-import os
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -27,6 +27,16 @@ def write_rows(study, rows):
 def verify(study):
     command = [sys.executable, "-m", "workflow.tools.verify", str(study.results)]
     return subprocess.run(command, cwd=study.folder, capture_output=True, text=True, check=False)
+
+
+def running_scripts(snakemake):
+    """The stages that a Snakemake process is running; some end while they are looked at."""
+    found = []
+    for process in psutil.Process(snakemake).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(".snakemake/scripts" in part for part in process.cmdline()):
+                found.append(process)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +103,11 @@ def test_killed_jobs_resume_to_the_same_bytes(undisturbed, fresh):
     killed = 0
     while snakemake.poll() is None and killed < 3:
         time.sleep(2.5)
-        jobs = [
-            process
-            for process in psutil.Process(snakemake.pid).children(True)
-            if any(".snakemake/scripts" in part for part in process.cmdline())
-        ]
+        jobs = running_scripts(snakemake.pid)
         for job in jobs[:1]:
-            os.kill(job.pid, signal.SIGKILL)
-            killed += 1
+            with contextlib.suppress(psutil.NoSuchProcess):
+                job.kill()
+                killed += 1
     assert snakemake.wait() != 0 and killed
     fresh.run()
     assert fresh.tree() == undisturbed.tree()
