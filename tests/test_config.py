@@ -24,7 +24,7 @@ STUDIES = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.
 
 # What scripts ask for that is not in the section of their rule.
 SHARED = {"seed", "classes", "negative", "level", "cam_scale", "pooling", "weights"}
-SHARED |= {"max_quarantined"}
+SHARED |= {"max_quarantined", "window"}
 EXECUTION = {"shard", "fold", "method", "device", "batch", "workers", "threads", "work"}
 # Keys of a section that shape the workflow, and that no script sees.
 WORKFLOW = {"refine_masks": {"methods"}}

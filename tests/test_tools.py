@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from workflow.lib.explanation import changes, recorded_recipe, sidecar
-from workflow.lib.shard import Shard, checksum, commit, write_json
+from workflow.lib.shard import Shard, commit
+from workflow.lib.units import checksum, write_json
 from workflow.tools import explain, run, verify
 
 RECIPE = {"rule": "r", "settings": {"a": 1, "b": 2}, "slides": {"s1": {"identity": "x"}}}

@@ -12,6 +12,7 @@ from workflow.lib.cams import (
     normalise,
     pooled_probability,
     scale_cams,
+    shrink,
     upsample,
 )
 
@@ -160,3 +161,24 @@ def test_a_label_that_is_no_class_is_refused():
 def test_a_study_of_only_the_negative_class_has_nothing_to_show():
     with pytest.raises(ValueError, match="add a class to find"):
         evidence_class([1.0], ["normal"], label=None, negative="normal")
+
+
+def test_shrinking_averages_areas():
+    tile = torch.tensor([[[0.0, 1.0, 0.5, 0.5], [1.0, 0.0, 0.5, 0.5]] * 2])
+    assert shrink(tile, 2).tolist() == [[[0.5, 0.5], [0.5, 0.5]]]
+    assert shrink(tile, 4).tolist() == [[[0.5]]]
+    assert torch.equal(shrink(tile, 1), tile)
+
+
+@given(st.integers(0, 3), st.sampled_from([1, 2, 4, 8]))
+def test_shrinking_keeps_the_mean(batch, downsample):
+    tile = torch.rand(batch, 16, 16, generator=torch.Generator().manual_seed(batch))
+    small = shrink(tile, downsample)
+    assert small.shape == (batch, 16 // downsample, 16 // downsample)
+    assert torch.allclose(small.mean(dim=(1, 2)), tile.mean(dim=(1, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize("downsample", [0, 3, 32])
+def test_a_downsample_that_would_cut_pixels_off_is_refused(downsample):
+    with pytest.raises(ValueError, match="does not divide the tile's 16 px"):
+        shrink(torch.zeros(1, 16, 16), downsample)

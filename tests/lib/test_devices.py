@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from workflow.lib.devices import prepare
+from workflow.lib.devices import choose_precision, mixed, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +39,30 @@ def test_threads_and_seed_are_set():
 def test_another_word_is_an_error():
     with pytest.raises(ValueError, match="'gpu'; write auto, cpu or cuda"):
         prepare("gpu", threads=1)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_bf16_is_used_where_the_hardware_has_it(monkeypatch, caplog, kind, native):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    device = torch.device(kind)
+    assert choose_precision("bf16", device) == ("bf16" if native else "fp32")
+    assert ("float32 instead" in caplog.text) == (not native)
+    assert choose_precision("fp32", device) == "fp32"
+
+
+def test_another_precision_is_an_error():
+    with pytest.raises(ValueError, match="'half'; write fp32 or bf16"):
+        choose_precision("half", torch.device("cpu"))
+
+
+def test_bf16_computes_in_bf16_and_keeps_weights_in_float32():
+    layer, device = torch.nn.Conv2d(1, 1, 3), torch.device("cpu")
+    with mixed(device, "bf16"):
+        found = layer(torch.rand(1, 1, 8, 8))
+    assert found.dtype == torch.bfloat16
+    found.float().sum().backward()
+    assert layer.weight.dtype == layer.weight.grad.dtype == torch.float32
+    with mixed(device, "fp32"):
+        assert layer(torch.rand(1, 1, 8, 8)).dtype == torch.float32

@@ -5,6 +5,7 @@ import json
 from workflow.lib.provenance import (
     list_choices,
     list_versions,
+    list_warnings,
     list_weights,
     read_usage,
     sum_usage,
@@ -85,3 +86,12 @@ def test_records_are_read_and_torn_ones_are_passed_over(tmp_path):
         (tmp_path / name / "all.run.json").write_text(text)
     assert [job["rule"] for job in read_usage(tmp_path)] == ["a"]
     assert read_usage(tmp_path / "nowhere") == []
+
+
+def test_warnings_of_models_are_listed_and_silence_is_not():
+    models = {
+        "Classifier, fold 0": {"facts": {"warning": "too weak"}},
+        "Classifier, fold 1": {"facts": {"warning": None}},
+        "NEGEV, fold 0": {"facts": {}},
+    }
+    assert list_warnings(models) == ["too weak"]

@@ -63,6 +63,7 @@ def lesson_of(training, validation, sampler=None, augmentation=STILL, kind=SeedL
         seed_weight=1.0,
         batch_size=8,
         augmentation=augmentation,
+        precision="fp32",
         seed=0,
         device=torch.device("cpu"),
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from workflow.lib.shard import Shard, assign_shards, commit, manifest, usable, visit
+from workflow.lib.shard import Shard, assign_shards, commit, visit
 from workflow.lib.sheet import Slide
+from workflow.lib.units import manifest, usable
 from workflow.lib.verdicts import Quarantine
 
 

@@ -16,8 +16,9 @@ SIDE = 32
 SETTINGS = {
     "epochs": 4,
     "batch_size": 8,
-    "learning_rate": 1e-3,
-    "head_learning_rate_factor": 5.0,
+    "learning_rate": 5e-3,
+    "backbone_learning_rate_factor": 0.2,
+    "precision": "fp32",
     "weight_decay": 1e-4,
     "label_smoothing": 0.0,
     "patience": 9,
@@ -81,9 +82,11 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_it_learns_and_tells_how(tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_it_learns_and_tells_how(tmp_path, precision):
     model = classifier()
-    found = train(model, *bags((20, 20)), work=tmp_path, **SETTINGS)
+    settings = SETTINGS | {"precision": precision}
+    found = train(model, *bags((20, 20)), work=tmp_path, **settings)
     val = [row for row in found["curves"] if row["split"] == "val"]
     assert [row["epoch"] for row in val] == [1, 2, 3, 4]
     assert set(val[0]) == {"epoch", "split", "loss", "accuracy", "auroc", "lr"}
@@ -96,7 +99,7 @@ def test_it_learns_and_tells_how(tmp_path):
 def test_the_model_is_left_as_it_was_in_its_best_epoch(tmp_path):
     """A learning rate that ruins it: validation at the end gives the best row, not the last."""
     model, (learn, val) = classifier(), bags()
-    settings = SETTINGS | {"learning_rate": 0.05}
+    settings = SETTINGS | {"learning_rate": 0.25}
     found = train(model, learn, val, work=tmp_path, **settings)
     rows = [row for row in found["curves"] if row["split"] == "val"]
     again = training._validate(model, val, 8, True, settings["device"])
@@ -112,10 +115,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
     assert same(models[0], models[1]) and not same(models[0], models[2])
 
 
-@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "efficientnet_b0"])
-def test_a_killed_training_goes_on_as_if_it_had_not_stopped(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("shufflenet_v2_x0_5", "fp32"), ("efficientnet_b0", "fp32"), ("efficientnet_b0", "bf16")],
+)
+def test_a_killed_training_goes_on_as_if_it_had_not_stopped(tmp_path, name, precision):
     """Killed in the third of four epochs; efficientnet drops paths at random inside."""
-    settings = SETTINGS | {"batch_size": 4}  # three batches an epoch
+    settings = SETTINGS | {"batch_size": 4, "precision": precision}  # three batches an epoch
     whole, torn, resumed = (classifier(name) for _ in range(3))
     expected = train(whole, *bags((6, 6)), work=tmp_path / "whole", **settings)
     with pytest.raises(KeyboardInterrupt):
@@ -188,15 +194,26 @@ def test_a_single_short_batch_is_kept():
 
 def test_the_head_moves_faster_and_only_matrices_decay():
     model = classifier()
-    groups = training._parameter_groups(model, 0.1, 5.0, 0.01)
+    groups = training._parameter_groups(model, 0.5, 0.2, 0.01)
     assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
     assert [(g["peak"], g["weight_decay"]) for g in groups] == [
-        (0.1, 0.01),
-        (0.1, 0.0),
         (0.5, 0.01),
         (0.5, 0.0),
+        (0.1, 0.01),
+        (0.1, 0.0),
     ]
     assert all((p.ndim > 1) == (g["weight_decay"] > 0) for g in groups for p in g["params"])
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5"])
+def test_a_frozen_backbone_keeps_its_weights_and_statistics_and_the_head_learns(tmp_path, name):
+    model, before = classifier(name), classifier(name)
+    settings = SETTINGS | {"backbone_learning_rate_factor": 0.0, "epochs": 1}
+    train(model, *bags(), work=tmp_path, **settings)
+    assert same(model.backbone, before.backbone) and not same(model.head, before.head)
+    groups = training._parameter_groups(model, 0.1, 0.0, 0.01)
+    assert sum(len(group["params"]) for group in groups) == 2
+    assert model.train().training and not model.backbone.training
 
 
 def test_measures_by_hand():

@@ -102,7 +102,7 @@ class Study:
 
     def draw(self, max_side_px=512):
         made_of = shard("draw_overlay", max_side_px=max_side_px)
-        where = (self.tissue, self.heatmaps, self.overlays)
+        where = (self.tiles, self.tissue, self.heatmaps, self.overlays)
         draw_overlay(*where, shard=made_of, max_side_px=max_side_px)
         return self.overlays.parent
 
@@ -117,9 +117,9 @@ def cut(slide, folder):
         raise Quarantine("E_MPP", "no pixel size; give one in the sheet")
     positions = positions_of(slide.slide)
     count = len(positions)
-    blank = (np.zeros((TILE_PX, TILE_PX, 3), np.uint8) for _ in positions)
+    pink = (np.full((TILE_PX, TILE_PX, 3), (226, 160, 200), np.uint8) for _ in positions)
     group = create_tiles(
-        folder / "tiles.zarr", blank, count=count, tile_px=TILE_PX, codec="lossless", quality=90
+        folder / "tiles.zarr", pink, count=count, tile_px=TILE_PX, codec="lossless", quality=90
     )
     group.attrs.update(spec().attributes())
     rows = {"origins": origins(spec(), positions), "positions_px": positions}

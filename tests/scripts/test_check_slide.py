@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from tests.lib.mutators import aperio, empty, good, rename
-from workflow.lib.shard import Shard, manifest
+from workflow.lib.shard import Shard
 from workflow.lib.sheet import Slide
+from workflow.lib.units import manifest
 from workflow.scripts.check_slide import check_slide
 
 SETTINGS = {

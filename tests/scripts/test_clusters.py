@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from tests.scripts import outcome
-from workflow.lib.shard import Shard, manifest, unit, usable
+from workflow.lib.shard import Shard
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest, usable
 from workflow.scripts.assign_clusters import assign_clusters
 from workflow.scripts.draw_cluster_maps import draw_cluster_maps
 from workflow.scripts.draw_montages import draw_montages
@@ -128,8 +129,8 @@ def test_every_slide_gets_an_assignment_per_tile(study):
         ids, distance = read(study, slide)
         assert len(ids) == len(distance) == outcome.count(slide)
         assert ids.dtype == np.int32 and distance.dtype == np.float32
-    assert manifest(unit(study / "assignments" / "fold0", "empty"))["verdict"] == "ok_empty"
-    assert manifest(unit(study / "assignments" / "fold0", "lost"))["verdict"] == "E_MPP"
+    assert manifest(study / "assignments" / "fold0" / "empty")["verdict"] == "ok_empty"
+    assert manifest(study / "assignments" / "fold0" / "lost")["verdict"] == "E_MPP"
     assert len({tuple(set(read(study, slide)[0])) for slide in ("a2", "b", "d", "e")}) == 1
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.scripts.stitched import DISC_PX0, MPP0, SIZE_PX0, Study
 from workflow.lib.overlays import legend
-from workflow.lib.shard import manifest
+from workflow.lib.units import manifest
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ def evaluate(study, method="negev", **changes):
         "shard": outcome.shard("evaluate_masks", study),
         "method": method,
         "negative": None,
+        "window": "hann",
         "seed": 0,
         "bootstrap": 200,
     }
@@ -218,3 +219,9 @@ def test_the_same_seed_gives_the_same_bytes(study):
     assert (study / "masks.tsv").read_bytes() == first
     low, high = (float(rows["all", "pxap"][end]) for end in ("ci_low", "ci_high"))
     assert low < value(rows, "all", "pxap") < high
+
+
+def test_validation_maps_are_stitched_with_the_window_of_the_study(study):
+    outcome.write_maps(study, "negev", lambda slide: 0.2 + 0.6 * outcome.truth(slide))
+    with pytest.raises(ValueError, match="window is 'triangle'"):
+        evaluate(study, window="triangle")

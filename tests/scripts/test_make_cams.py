@@ -7,8 +7,8 @@ import torch
 from tests.scripts import cohort
 from workflow.lib.classifiers import Classifier
 from workflow.lib.inference import to_input
-from workflow.lib.shard import manifest
 from workflow.lib.stores import Tiles, open_group
+from workflow.lib.units import manifest
 
 
 def facts(study, slide):

@@ -8,8 +8,8 @@ import pytest
 
 from tests.scripts import cohort
 from workflow.lib.cams import slide_evidence, upsample
-from workflow.lib.shard import manifest
 from workflow.lib.stores import open_group
+from workflow.lib.units import manifest
 
 
 def masks(study, slide):

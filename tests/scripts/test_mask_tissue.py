@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from tests.synthetic import write_slide
-from workflow.lib.shard import Shard, manifest, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.slides import open_reader
+from workflow.lib.units import manifest
 from workflow.lib.verdicts import Quarantine
 from workflow.scripts.mask_tissue import mask_tissue
 

@@ -12,8 +12,9 @@ from workflow.lib.cams import slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder
 from workflow.lib.inference import to_input
-from workflow.lib.shard import commit, manifest
+from workflow.lib.shard import commit
 from workflow.lib.stores import Tiles, open_group
+from workflow.lib.units import manifest
 from workflow.scripts.refine_masks import refine_masks
 
 

@@ -12,8 +12,8 @@ import zarr
 from ome_zarr_models.v05 import Image
 
 from tests.scripts.stitched import DISC_PX0, MPP, MPP0, SIZE_PX0, SPLITS, Study, spec
-from workflow.lib.shard import manifest
 from workflow.lib.stores import open_group, write_rows
+from workflow.lib.units import manifest
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +160,10 @@ def test_without_a_class_the_heatmap_says_evidence(tmp_path):
     assert group.attrs["ome"]["omero"]["channels"][0]["label"] == "evidence"
 
 
-def test_maps_that_do_not_fill_the_tiles(tmp_path, caplog):
+def test_maps_that_do_not_fill_the_tiles(tmp_path):
     study = Study(tmp_path, downsample=3).build()
     for index in study.refined:
         for store in index.parent.glob("*/refined.zarr"):
             zarr.open_group(str(store), mode="a").attrs["downsample"] = 2
-    with pytest.raises(RuntimeError, match="maps of 16 px at downsample 2 do not fill tiles of 48"):
+    with pytest.raises(RuntimeError, match="First: a: maps of 16 px at downsample 2 do not fill"):
         study.stitch()
-    assert "a: maps of 16 px" in caplog.text

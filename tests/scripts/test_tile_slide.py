@@ -13,9 +13,10 @@ from PIL import Image
 from tests.scripts.test_mask_tissue import check, shard
 from tests.synthetic import write_slide
 from workflow.lib.resampling import resample
-from workflow.lib.shard import manifest, visit
+from workflow.lib.shard import visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles
+from workflow.lib.units import manifest
 from workflow.scripts.tile_slide import tile_slide
 
 SETTINGS = {

@@ -10,9 +10,9 @@ import torch
 from tests.scripts.tile_study import CLASSES, shard, write_tiles
 from workflow.lib import fitting
 from workflow.lib.classifiers import Classifier
-from workflow.lib.shard import manifest
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
 from workflow.scripts.classify_tiles import classify_tiles
 from workflow.scripts.train_classifier import train_classifier
 
@@ -21,8 +21,9 @@ SETTINGS = {
     "checkpoint": "random",
     "epochs": 6,
     "batch_size": 8,
-    "learning_rate": 1e-3,
-    "head_learning_rate_factor": 5.0,
+    "learning_rate": 5e-3,
+    "backbone_learning_rate_factor": 0.2,
+    "precision": "fp32",
     "weight_decay": 1e-4,
     "patience": 9,
     "balance": True,
@@ -194,6 +195,8 @@ def test_a_weak_classifier_is_said_to_be_weak(tmp_path, caplog):
     (tmp_path / "splits.tsv").write_text(swapped)
     learn(tmp_path, slides, epochs=4)
     assert "too weak to localise from" in caplog.text
+    found = manifest(tmp_path / "classifiers" / "fold0")["facts"]
+    assert found["warning"] in caplog.text and "fold 0" in found["warning"]
 
 
 def test_scores_are_those_of_the_classifier(trained):

@@ -9,8 +9,8 @@ import torch
 from tests.scripts import cohort
 from tests.scripts.conftest import COMPUTE
 from workflow.lib.classifiers import Classifier
-from workflow.lib.shard import manifest
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
 from workflow.scripts import train_decoder as script
 
 NEGEV = {
@@ -23,6 +23,7 @@ NEGEV = {
     "epochs": 2,
     "batch_size": 4,
     "learning_rate": 1e-3,
+    "precision": "fp32",
     "weight_decay": 1e-4,
     "augment": {"flips": True, "rotations": True, "colour_jitter": 0.1},
 }

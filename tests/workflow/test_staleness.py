@@ -116,7 +116,7 @@ EDITS = {
         set(),
     ),
     "the plumbing": (
-        lambda s: edit(s, f"{LIB}/shard.py", "import os\n", "import os\n\nX = 1\n"),
+        lambda s: edit(s, f"{LIB}/units.py", "import os\n", "import os\n\nX = 1\n"),
         set(),
     ),
     "mpp": (lambda s: s.edit_config("tile_slide", mpp=1.25), TILES),

@@ -69,6 +69,19 @@ def upsample(cams: torch.Tensor, tile_px: int) -> torch.Tensor:
     return functional.interpolate(cams[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
+def shrink(probability: torch.Tensor, downsample: int) -> torch.Tensor:
+    """Area average (B, t, t) -> (B, t / downsample, t / downsample).
+
+    Raises ValueError when `downsample` does not divide t, because pixels would be cut off.
+    """
+    if downsample < 1 or probability.shape[-1] % downsample:
+        raise ValueError(
+            f"refine_masks.downsample is {downsample}, which does not divide the tile's "
+            f"{probability.shape[-1]} px; use a divisor"
+        )
+    return functional.avg_pool2d(probability[:, None], downsample)[:, 0]
+
+
 class CamTally:
     """What is noted of every tile while the cams of a slide stream by.
 

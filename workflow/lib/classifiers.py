@@ -32,6 +32,12 @@ class Classifier(nn.Module):
         self.head = nn.Linear(backbone.channels[-1], len(classes))
         self.classes, self.tile_px, self.mpp = list(classes), tile_px, mpp
 
+    def train(self, mode: bool = True) -> "Classifier":
+        """Switch the mode; a backbone of which nothing is trained stays in evaluation."""
+        super().train(mode)
+        self.backbone.train(mode and any(p.requires_grad for p in self.backbone.parameters()))
+        return self
+
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         return self.logits(tiles)
 

@@ -26,8 +26,9 @@ import yaml
 from workflow.lib.explanation import sidecar
 from workflow.lib.identity import Identities
 from workflow.lib.recipe import recipe
-from workflow.lib.shard import Shard, checksum, write_json
+from workflow.lib.shard import Shard
 from workflow.lib.sheet import read_slides
+from workflow.lib.units import checksum, write_json
 
 log = logging.getLogger("workflow")
 
@@ -84,6 +85,10 @@ def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments:
     """What the job cost and where, for the report."""
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     device = arguments.get("device")
+    if device:
+        from workflow.lib.devices import choose  # imports torch, which such a job has anyway
+
+        device = choose(device)
     record = {
         "rule": rule,
         "key": key,

@@ -6,8 +6,9 @@ level-0 pixel is at 0, so that napari lays a heatmap exactly onto a slide that i
 
 import uuid
 
+from workflow.lib.codes import FULL
+
 VERSION = "0.5"
-FULL = 65535  # probability 1 in the uint16 stores
 _AXES = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
 _NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "microtome/heatmap")
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from workflow.lib.bootstrap import Measured, measure, sum_by
+from workflow.lib.codes import FULL
 
 BINS = 1001  # [0, .001), [.001, .002) ... [.999, 1), and exactly 1
 THRESHOLDS = np.arange(BINS) / 1000
-CODE_MAX = 65535  # a stored probability is uint16: probability * 65535
 
 # The bin of every code in whole numbers: code / 65535 >= k / 1000 holds exactly when bin >= k.
-_BIN_OF_CODE = (np.arange(CODE_MAX + 1, dtype=np.int64) * 1000 // CODE_MAX).astype(np.int16)
+_BIN_OF_CODE = (np.arange(FULL + 1, dtype=np.int64) * 1000 // FULL).astype(np.int16)
 
 
 def histograms(

@@ -49,6 +49,11 @@ def list_choices(models: Mapping[str, dict]) -> list[str]:
     return list(said)
 
 
+def list_warnings(models: Mapping[str, dict]) -> list[str]:
+    """What the training of each model warned of, from manifests."""
+    return [unit["facts"]["warning"] for unit in models.values() if unit["facts"].get("warning")]
+
+
 def read_usage(logs: Path) -> list[dict]:
     """What each job cost (`<rule>/<key>.run.json`), without files that a killed job left torn."""
     records = []

@@ -14,8 +14,9 @@ import numpy as np
 import tifffile
 import zarr
 
+from workflow.lib.codes import to_codes
 from workflow.lib.colours import hex_colour
-from workflow.lib.ome import FULL, coverage_attrs, image_attrs, labels_attrs, tiff_metadata
+from workflow.lib.ome import coverage_attrs, image_attrs, labels_attrs, tiff_metadata
 from workflow.lib.stitching import Band
 from workflow.lib.stores import LOSSLESS, create_group
 
@@ -70,7 +71,7 @@ def write_heatmap(
                 f"{name}: a band of {probability.shape} begins at row {row0}; the heatmap of "
                 f"{shape} continues at row {row}."
             )
-        probability_rows.add(np.rint(probability * FULL).astype(np.uint16))
+        probability_rows.add(to_codes(probability))
         covered_rows.add(covered.astype(np.uint8))
         row += len(probability)
     if row != shape[0]:

@@ -11,6 +11,7 @@ from workflow.lib.augmentation import jitter_colour, orient
 from workflow.lib.bags import TileBag
 from workflow.lib.cams import upsample
 from workflow.lib.decoders import Decoder
+from workflow.lib.devices import mixed
 from workflow.lib.fitting import derive_seed
 from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_foreground
@@ -80,6 +81,7 @@ class SeedLesson:
 
     sample(maps, generator) -> seeds, drawn anew for each batch; on validation tiles always from
     the same random numbers, so that epochs can be compared.
+    precision: of the network's steps (devices.mixed); the loss is float32.
     augmentation: flips, rotations, colour_jitter. Image and map are turned together; only the
     image changes its colours.
     """
@@ -94,6 +96,7 @@ class SeedLesson:
         seed_weight: float,
         batch_size: int,
         augmentation: dict,
+        precision: str,
         seed: int,
         device: torch.device,
     ) -> None:
@@ -101,6 +104,7 @@ class SeedLesson:
         self.training, self.validation, self.sample = training, validation, sample
         self.seed_weight, self.batch_size = seed_weight, batch_size
         self.augmentation, self.seed, self.device = augmentation, seed, device
+        self.precision = precision
         self._seen: list[list[float]] = []
 
     def groups(self, learning_rate: float, weight_decay: float) -> list[dict]:
@@ -170,6 +174,8 @@ class SeedLesson:
         strength = bag.strength[indices].to(self.device)
         seeds = thin_foreground(self.sample(maps, generator), strength, generator)
         negative = bag.negative[indices].to(self.device)
-        terms = negev_loss(self.model(tiles), seeds, negative, seed_weight=self.seed_weight)
+        with mixed(self.device, self.precision):
+            logits = self.model(tiles).float()
+        terms = negev_loss(logits, seeds, negative, seed_weight=self.seed_weight)
         self._seen.append([term.item() for term in terms])
         return terms

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from workflow.lib.ome import FULL
+from workflow.lib.codes import FULL
 
 WINDOWS = ("hann", "flat")
 _BATCH = 64  # tiles read at once

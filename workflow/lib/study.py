@@ -8,10 +8,10 @@ import numpy as np
 
 from workflow.lib.cards import Row, make_card, slide_mm
 from workflow.lib.pictures import draw_slide, draw_truth, read_picture, shrink
-from workflow.lib.shard import manifest
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles
 from workflow.lib.summary import Cohort, name_methods
+from workflow.lib.units import manifest
 from workflow.lib.verdicts import REMEDIES
 
 

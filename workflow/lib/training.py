@@ -9,6 +9,7 @@ from torch.nn import functional
 from workflow.lib.augmentation import augment
 from workflow.lib.bags import TileBag, balanced_order, tile_weights
 from workflow.lib.classifiers import Classifier
+from workflow.lib.devices import mixed
 from workflow.lib.fitting import fit
 from workflow.lib.inference import infer, to_input
 from workflow.lib.label_metrics import macro_ranking
@@ -24,7 +25,8 @@ def train(
     epochs: int,
     batch_size: int,
     learning_rate: float,
-    head_learning_rate_factor: float,
+    backbone_learning_rate_factor: float,
+    precision: str,
     weight_decay: float,
     label_smoothing: float,
     patience: int,
@@ -37,11 +39,15 @@ def train(
 ) -> dict:
     """Train `model` in place, leave it with the weights of its best epoch, and tell how it went.
 
+    The backbone learns `backbone_learning_rate_factor` times as fast as the head; at 0 it is
+    frozen, statistics of its norms included, and only the head is trained. `precision` is of the
+    training steps (devices.mixed); validation is float32, as the classifier will be used.
     workflow/lib/fitting.py says how the loop paces, stops and resumes from `work` and `key`.
     Returns {"curves": rows of epoch, split, loss, accuracy, auroc, lr; "best_epoch";
     "chosen_by"}. Raises ValueError, naming the slides, when a loss is not finite.
     """
     model.to(device, memory_format=torch.channels_last)
+    model.backbone.requires_grad_(backbone_learning_rate_factor > 0)
     lesson = LabelLesson(
         model,
         training,
@@ -50,9 +56,10 @@ def train(
         balance=balance,
         label_smoothing=label_smoothing,
         augmentation=augmentation,
+        precision=precision,
         device=device,
     )
-    groups = _parameter_groups(model, learning_rate, head_learning_rate_factor, weight_decay)
+    groups = _parameter_groups(model, learning_rate, backbone_learning_rate_factor, weight_decay)
     outcome = fit(lesson, groups, epochs=epochs, patience=patience, seed=seed, work=work, key=key)
     validated = outcome.pop("validated")
     chosen_by = CHOSEN_BY if validated else "the last epoch, without validation slides"
@@ -72,12 +79,13 @@ class LabelLesson:
         balance: bool,
         label_smoothing: float,
         augmentation: dict,
+        precision: str,
         device: torch.device,
     ) -> None:
         self.model, self.training, self.validation = model, training, validation
         self.batch_size, self.balance = batch_size, balance
         self.label_smoothing, self.augmentation = label_smoothing, augmentation
-        self.device = device
+        self.precision, self.device = precision, device
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def batches(self, seed: int) -> list[torch.Tensor]:
@@ -93,8 +101,10 @@ class LabelLesson:
         self, indices: torch.Tensor, pixels: np.ndarray, generator: torch.Generator
     ) -> torch.Tensor:
         tiles = augment(to_input(pixels, self.device), **self.augmentation, generator=generator)
-        labels, found = self.training.label[indices], self.model(tiles)
-        self._seen.append((found.detach().float().cpu(), labels))
+        labels = self.training.label[indices]
+        with mixed(self.device, self.precision):
+            found = self.model(tiles).float()
+        self._seen.append((found.detach().cpu(), labels))
         return functional.cross_entropy(
             found, labels.to(self.device), label_smoothing=self.label_smoothing
         )
@@ -114,19 +124,19 @@ class LabelLesson:
 
 
 def _parameter_groups(
-    model: Classifier, learning_rate: float, head_factor: float, weight_decay: float
+    model: Classifier, learning_rate: float, backbone_factor: float, weight_decay: float
 ) -> list[dict]:
-    """Backbone and head, each with and without decay: biases and norms are left to be."""
+    """Head and backbone, each with and without decay: biases and norms are left to be."""
     groups = []
     for part, peak in (
-        (model.backbone, learning_rate),
-        (model.head, learning_rate * head_factor),
+        (model.head, learning_rate),
+        (model.backbone, learning_rate * backbone_factor),
     ):
         for decayed in (True, False):
-            chosen = [p for p in part.parameters() if (p.ndim > 1) == decayed]
+            chosen = [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == decayed]
             decay = weight_decay if decayed else 0.0
             groups.append({"params": chosen, "peak": peak, "weight_decay": decay})
-    return groups
+    return [group for group in groups if group["params"]]
 
 
 def _batches(bag: TileBag, size: int, balance: bool, *, seed: int) -> list[torch.Tensor]:

@@ -18,7 +18,8 @@ REMEDIES: dict[str, str] = {
     "E_TILE": "Too many stored tiles cannot be decoded: copy or scan the slide again, or raise"
     " max_bad_tiles if the damage is outside the tissue.",
     "E_NO_PIXELS": "The file describes a slide but stores no pixels: export it again.",
-    "E_MPP": "Write the pixel size in micrometres into the mpp column of the slide sheet.",
+    "E_MPP": "Write the pixel size in micrometres into the mpp column of the slide sheet; if"
+    " the slide really is that fine or coarse, widen check_slide.mpp_min and mpp_max.",
     "E_COARSE": "The slide was scanned coarser than the study asks for: raise tile_slide.mpp or"
     " leave the slide out.",
     "E_MASK": "The tissue file of the sheet does not fit the slide or cannot be read: correct it,"

@@ -107,6 +107,7 @@ def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards:
     known = {"seed": config["seed"], "max_quarantined": config["max_quarantined"]}
     known |= config["labels"] | {"cam_scale": config["refine_masks"]["cam_scale"]}
     known |= {"pooling": config["classify_tiles"]["pooling"]}
+    known |= {"window": config["stitch_heatmap"]["window"]}
     section = {key: value for key, value in config.get(stage, {}).items() if key not in drop}
     settings = section | {key: known[key] for key in shared}
 

@@ -50,7 +50,7 @@ rule evaluate_masks:
     params:
         recipe=recipe(
             "evaluate_masks",
-            shared=["seed", "negative"],
+            shared=["seed", "negative", "window"],
             slide=lambda s: file_facts(s.mask),
         ),
     script:

@@ -31,6 +31,7 @@ rule stitch_heatmap:
 
 rule draw_overlay:
     input:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
         tissue=f"{RESULTS}/tissue/{{shard}}.json",
         heatmaps=f"{RESULTS}/heatmaps/{{method}}/{{shard}}.json",
     output:

@@ -7,9 +7,10 @@ import numpy as np
 
 from workflow.lib.clustering import Clusters, assign
 from workflow.lib.job import run
-from workflow.lib.shard import Shard, manifest, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import create_group, open_group, write_rows
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 

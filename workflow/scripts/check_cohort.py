@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from workflow.lib.job import run
-from workflow.lib.shard import manifest, unit
+from workflow.lib.units import manifest
 from workflow.lib.verdicts import REMEDIES
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ COLUMNS = (
 def check_cohort(checks: list[Path], verdicts: Path, *, max_quarantined: float) -> None:
     """Write one row per slide; fail when more than the share `max_quarantined` is unusable."""
     rows = [
-        _row(slide, manifest(unit(index.parent, slide)))
+        _row(slide, manifest(index.parent / slide))
         for index in checks
         for slide in json.loads(index.read_text())["units"]
     ]

@@ -10,10 +10,11 @@ from PIL import Image
 from workflow.lib.cluster_maps import add_legend, colour_tiles, lay_tiles
 from workflow.lib.job import run
 from workflow.lib.montage import cluster_colours
-from workflow.lib.shard import Shard, manifest, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from PIL import Image
 
 from workflow.lib.job import run
 from workflow.lib.montage import ROWS, Row, choose_tiles, count, draw_montage
-from workflow.lib.shard import Shard, commit, manifest, usable
+from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.tables import read_table, write_table
+from workflow.lib.units import manifest, usable
 
 log = logging.getLogger(__name__)
 

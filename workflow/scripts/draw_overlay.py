@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from workflow.lib.codes import FULL
 from workflow.lib.job import run
-from workflow.lib.ome import FULL
 from workflow.lib.overlays import blend, legend, outline, place
+from workflow.lib.pictures import draw_slide
 from workflow.lib.pyramids import level_for, read_level
-from workflow.lib.shard import Shard, manifest, unit, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
-from workflow.lib.stores import open_group
+from workflow.lib.stores import Tiles, open_group
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ MIN_SIDE_PX = 640  # px; below this the words of the legend do not fit
 
 
 def draw_overlay(
+    tiles: Path,
     tissue: Path,
     heatmaps: Path,
     overlays: Path,
@@ -35,7 +38,7 @@ def draw_overlay(
     """
 
     def work(slide: Slide, folder: Path) -> dict:
-        seen, stitched = unit(tissue.parent, slide.slide), unit(heatmaps.parent, slide.slide)
+        seen, stitched = tissue.parent / slide.slide, heatmaps.parent / slide.slide
         facts = manifest(stitched)["facts"]
         size_px0 = np.array([facts["height_px0"], facts["width_px0"]])
         with Image.open(seen / "thumbnail.jpg") as image:
@@ -53,12 +56,9 @@ def draw_overlay(
         step_px0 = size_px0 / (height, width)
         step_px = step_px0 / (facts["scale_px0"] * 2**level)
         placed = place(probability / np.float32(FULL), (height, width), step_px=tuple(step_px))
-        shrinks = len(thumbnail) > height
-        picture = cv2.resize(
-            thumbnail,
-            (width, height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
-        )
+        store = Tiles(tiles.parent / slide.slide / "tiles.zarr")
+        picture = draw_slide(thumbnail, store, max_side_px=side_px)
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
         drawn = outline(blend(picture, placed), mask)
         um_per_px = float(step_px0[1] * facts["mpp"] / facts["scale_px0"])
         strip = legend(width, um_per_px=um_per_px, name=facts["class"])
@@ -68,7 +68,8 @@ def draw_overlay(
         return {"width_px": overlay.width, "height_px": overlay.height, "um_per_px": um_per_px}
 
     stitched = json.loads(heatmaps.read_text())["units"]
-    visit(overlays, shard, work, upstream=[tissue.parent, heatmaps.parent], only=stitched)
+    made_from = [tiles.parent, tissue.parent, heatmaps.parent]
+    visit(overlays, shard, work, upstream=made_from, only=stitched)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import numpy as np
 
 from workflow.lib.job import run
 from workflow.lib.label_tables import CURVES, Scored, curve_rows, metric_rows
-from workflow.lib.shard import Shard, manifest, usable
+from workflow.lib.shard import Shard
 from workflow.lib.stores import open_group
 from workflow.lib.tables import METRICS, read_table, write_table
+from workflow.lib.units import manifest, usable
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ import numpy as np
 from workflow.lib.bootstrap import Measured, measure
 from workflow.lib.job import run
 from workflow.lib.label_metrics import clusters_against_labels
-from workflow.lib.shard import Shard, usable
+from workflow.lib.shard import Shard
 from workflow.lib.stores import open_group
 from workflow.lib.tables import METRICS, metric_row, read_table, write_table
+from workflow.lib.units import usable
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow.lib.codes import to_codes
+from workflow.lib.heatmaps import read_bands, stitch_maps
 from workflow.lib.job import run
 from workflow.lib.pixel_metrics import BINS, best_threshold, count_bands, otsu_threshold
 from workflow.lib.pixel_tables import (
@@ -17,17 +19,13 @@ from workflow.lib.pixel_tables import (
     metric_rows,
     slide_rows,
 )
-from workflow.lib.pyramids import COVERAGE
-from workflow.lib.shard import Shard, manifest, usable
-from workflow.lib.stitching import FULL, Band, heatmap_shape, stitch
+from workflow.lib.shard import Shard
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.tables import METRICS, read_table, write_table
 from workflow.lib.truth import read_mask
+from workflow.lib.units import manifest, usable
 
 log = logging.getLogger(__name__)
-
-BAND_PX = 1 << 22  # heatmap pixels held at a time
-Map = tuple[Iterator[Band], tuple[int, int], float]  # bands, (H, W), level-0 px per heatmap px
 
 
 def evaluate_masks(
@@ -45,6 +43,7 @@ def evaluate_masks(
     seed: int,
     bootstrap: int,
     negative: str | None,
+    window: str,
 ) -> None:
     """Score the heatmap of every test slide that has a pixel mask, where tiles cover the slide.
 
@@ -67,7 +66,7 @@ def evaluate_masks(
     for folder in sorted({index.parent for index in refined}) if tested else []:
         fold = folder.name.removeprefix("fold")
         members = [r["slide"] for r in placed if (r["fold"], r["split"]) == (fold, "val")]
-        thresholds += _choose(fold, folder, usable(folder, members), units, facts, masks)
+        thresholds += _choose(fold, folder, usable(folder, members), units, facts, masks, window)
     rows = metric_rows(counted, thresholds, method=method, replicates=bootstrap, seed=seed)
     write_table(evaluation, METRICS, rows)
     write_table(slides, SLIDES, slide_rows(counted, thresholds, rule="otsu_val", method=method))
@@ -81,8 +80,10 @@ def _count(row: dict[str, str], maps: Path, facts: Path, masks: dict[str, Path |
     try:
         if not usable(maps, [slide]):
             raise ValueError("there is no heatmap of it; its verdict says why")
-        bands, shape, scale = _heatmap(maps / slide, row["fold"])
-        counts, uncovered = count_bands(bands, _truth(masks[slide], facts / slide, shape, scale))
+        found = manifest(maps / slide)["facts"]
+        _check_fold(slide, found, row["fold"])
+        truth = _truth(masks[slide], facts / slide, found)
+        counts, uncovered = count_bands(read_bands(maps / slide / "heatmap.ome.zarr"), truth)
     except ValueError as error:
         log.warning("%s is left out: %s.", slide, error)
         return Counted(**about, counts=np.zeros((2, BINS), np.int64), uncovered=0, note=str(error))
@@ -96,14 +97,16 @@ def _choose(
     tiles: Path,
     facts: Path,
     masks: dict[str, Path | None],
+    window: str,
 ) -> Iterator[Threshold]:
     """The thresholds of a fold, from its validation slides: without truth, and with it."""
     pool, marked = np.zeros((2, 2, BINS), np.int64)
     masked = frozenset(slide for slide in slides if masks.get(slide))
     for slide in slides:
-        bands, shape, scale = _refined(refined / slide, tiles / slide)
-        truth = _truth(masks.get(slide), facts / slide, shape, scale)
-        counts, _ = count_bands(bands, truth)
+        store = Tiles(tiles / slide / "tiles.zarr")
+        geometry, bands = stitch_maps(store, open_group(refined / slide / "refined.zarr"), window)
+        coded = ((row, to_codes(probability), covered) for row, probability, covered in bands)
+        counts, _ = count_bands(coded, _truth(masks.get(slide), facts / slide, geometry))
         pool += counts
         marked += counts if slide in masks else 0
     for rule, value, voices in (
@@ -116,41 +119,23 @@ def _choose(
             yield Threshold(rule, fold, value, voices)
 
 
-def _heatmap(unit: Path, fold: str) -> Map:
-    """A stitched heatmap, audited to come from models that never saw the slide's patient."""
-    facts = manifest(unit)["facts"]
+def _check_fold(slide: str, facts: dict, fold: str) -> None:
+    """Make sure that a heatmap comes from models that never saw the slide's patient."""
     if str(facts["fold"]) != fold:
         raise RuntimeError(
-            f"{unit.name} is tested in fold {fold} but its heatmap is of fold {facts['fold']}:"
+            f"{slide} is tested in fold {fold} but its heatmap is of fold {facts['fold']}:"
             " that model may have trained on it. Remove the heatmap and run again"
         )
-    group = open_group(unit / "heatmap.ome.zarr")
-    scores, coverage = group["s0"], group[f"{COVERAGE}/s0"]
-    height, width = coverage.shape
-    rows = max(1, BAND_PX // width)
-    bands = ((y, scores[0, y : y + rows], coverage[y : y + rows]) for y in range(0, height, rows))
-    return bands, (height, width), facts["scale_px0"]
 
 
-def _refined(unit: Path, tile_unit: Path) -> Map:
-    """The heatmap of a slide that none was written for, stitched as it is read."""
-    group, tiles = open_group(unit / "refined.zarr"), Tiles(tile_unit / "tiles.zarr")
-    downsample = group.attrs["downsample"]
-    shape = heatmap_shape(tiles.attrs["height_px"], tiles.attrs["width_px"], downsample)
-    probability, positions = group["probability"], tiles.positions_px
-    kept = {"downsample": downsample, "window": "hann", "skip": tiles.bad}
-    stitched = stitch(probability, positions, shape, **kept)
-    bands = ((y, np.rint(band * FULL).astype(np.uint16), covered) for y, band, covered in stitched)
-    return bands, shape, tiles.attrs["scale"] * downsample
-
-
-def _truth(mask: Path | None, check: Path, shape: tuple[int, int], scale: float) -> np.ndarray:
+def _truth(mask: Path | None, check: Path, geometry: dict) -> np.ndarray:
     """The pixel truth of a slide on the grid of its heatmap, nonzero on foreground."""
+    shape = tuple(geometry["shape"])
     if mask is None:
         return np.zeros(shape, np.uint8)
     facts = manifest(check)["facts"]
     shape_px0 = (facts["height_px0"], facts["width_px0"])
-    return read_mask(mask, shape_px0=shape_px0, out_shape=shape, scale=scale)
+    return read_mask(mask, shape_px0=shape_px0, out_shape=shape, scale=geometry["scale_px0"])
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import numpy as np
 from workflow.lib.cams import slide_evidence, upsample
 from workflow.lib.job import run
 from workflow.lib.pseudo_masks import BACKGROUND, IGNORE, Quality, threshold_cams
-from workflow.lib.shard import Shard, manifest, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,12 @@ import numpy as np
 from PIL import Image
 
 from workflow.lib.job import run
-from workflow.lib.shard import Shard, manifest, unit, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.slides import open_reader
 from workflow.lib.tissue import mask_tissue as find_tissue
 from workflow.lib.truth import read_mask
+from workflow.lib.units import manifest
 from workflow.lib.verdicts import Quarantine
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def mask_tissue(
     """
 
     def work(slide: Slide, folder: Path) -> dict:
-        mpp = manifest(unit(checks.parent, slide.slide))["facts"]["mpp"]
+        mpp = manifest(checks.parent / slide.slide)["facts"]["mpp"]
         with open_reader(slide.path, mpp=mpp) as reader:
             shape_px0 = (reader.height_px0, reader.width_px0)
             thumbnail = reader.thumbnail(max(1, math.ceil(max(shape_px0) * mpp / mask_mpp)))

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow.lib.cams import slide_evidence, upsample
+from workflow.lib.cams import shrink, slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
+from workflow.lib.codes import to_codes
 from workflow.lib.decoders import Decoder, load_decoder
 from workflow.lib.devices import prepare
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
-from workflow.lib.refined import shrink, to_codes
-from workflow.lib.shard import Shard, manifest, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 

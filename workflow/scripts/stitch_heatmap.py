@@ -1,22 +1,22 @@
 """Stitch the refined tiles of each slide into one heatmap."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import zarr
 
+from workflow.lib.codes import FULL
 from workflow.lib.colours import class_colour
+from workflow.lib.heatmaps import stitch_maps
 from workflow.lib.job import run
-from workflow.lib.ome import FULL
 from workflow.lib.polygons import annotations, find_regions, write_geojson
 from workflow.lib.pyramids import finest_level, read_level, write_heatmap, write_ome_tiff
-from workflow.lib.shard import Shard, manifest, unit, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
-from workflow.lib.stitching import Band, Tally, heatmap_shape, stitch
+from workflow.lib.stitching import Tally
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,11 @@ def stitch_heatmap(
         return stages[str(min(folds[slide.slide]))]
 
     def work(slide: Slide, folder: Path) -> dict:
-        store = Tiles(unit(tiles.parent, slide.slide) / "tiles.zarr")
-        source = unit(stage(slide), slide.slide)
+        store = Tiles(tiles.parent / slide.slide / "tiles.zarr")
+        source = stage(slide) / slide.slide
         name = manifest(source)["facts"].get("class", "evidence")
         colour = class_colour(classes.index(name) if name in classes else 1)
-        size, bands = _stitched(slide, store, open_group(source / "refined.zarr"), window)
+        size, bands = stitch_maps(store, open_group(source / "refined.zarr"), window)
         tally = Tally(polygon_threshold)
         heatmap = write_heatmap(
             folder / "heatmap.ome.zarr",
@@ -100,25 +100,6 @@ def stitch_heatmap(
         return facts | size | {"covered_um2": covered_um2, "marked_um2": marked_um2}
 
     visit(heatmaps, shard, work, upstream=lambda s: [tiles.parent, stage(s)], only=folds)
-
-
-def _stitched(
-    slide: Slide, store: Tiles, maps: zarr.Group, window: str
-) -> tuple[dict, Iterator[Band]]:
-    """The geometry of a slide's heatmap, and the heatmap from top to bottom."""
-    about, downsample = store.attrs, maps.attrs["downsample"]
-    side = maps["probability"].shape[1]
-    if side * downsample != about["tile_px"]:
-        raise ValueError(
-            f"{slide.slide}: maps of {side} px at downsample {downsample} do not fill tiles of "
-            f"{about['tile_px']} px; refine the slide again"
-        )
-    shape = heatmap_shape(about["height_px"], about["width_px"], downsample)
-    size = {"shape": list(shape), "mpp": about["mpp"] * downsample}
-    size |= {"scale_px0": about["scale"] * downsample}
-    size |= {key: about[key] for key in ("height_px0", "width_px0")}
-    options = {"downsample": downsample, "window": window, "skip": store.bad}
-    return size, stitch(maps["probability"], store.positions_px, shape, **options)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ import numpy as np
 from PIL import Image
 
 from workflow.lib.job import run
-from workflow.lib.shard import Shard, manifest, unit, visit
+from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.slides import SlideReader, open_reader
 from workflow.lib.stores import create_tiles, write_rows
 from workflow.lib.tile_pixels import blur_score, read_tiles
 from workflow.lib.tiling import TileSpec, grid, origins, tissue_fraction
+from workflow.lib.units import manifest
 from workflow.lib.verdicts import Quarantine
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def tile_slide(
     """
 
     def work(slide: Slide, folder: Path) -> dict:
-        facts = manifest(unit(checks.parent, slide.slide))["facts"]
+        facts = manifest(checks.parent / slide.slide)["facts"]
         spec = TileSpec(
             width_px0=facts["width_px0"],
             height_px0=facts["height_px0"],
@@ -51,7 +52,7 @@ def tile_slide(
             stride_px=stride_px,
         )
         spec.check_upsampling(max_upsample, slide=slide.slide)
-        with Image.open(unit(tissue.parent, slide.slide) / "tissue.png") as image:
+        with Image.open(tissue.parent / slide.slide / "tissue.png") as image:
             mask = np.asarray(image) > 0
         positions = grid(spec)
         fraction = tissue_fraction(mask, spec, positions)

@@ -7,13 +7,14 @@ from pathlib import Path
 from workflow.lib.backbones import build_backbone
 from workflow.lib.bags import TileBag
 from workflow.lib.classifiers import Classifier
-from workflow.lib.devices import prepare
+from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.job import run
 from workflow.lib.recipe import digest
-from workflow.lib.shard import Shard, commit, manifest, usable
+from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import Tiles
 from workflow.lib.tables import read_table, write_table
 from workflow.lib.training import train
+from workflow.lib.units import manifest, usable
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ def train_classifier(
     epochs: int,
     batch_size: int,
     learning_rate: float,
-    head_learning_rate_factor: float,
+    backbone_learning_rate_factor: float,
+    precision: str,
     weight_decay: float,
     patience: int,
     balance: bool,
@@ -55,6 +57,7 @@ def train_classifier(
 
     def fit(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
+        computed = choose_precision(precision, where)
         bags = {split: _bag(folder, placed, split, classes) for split in ("train", "val")}
         _check_classes(bags["train"], classes, fold)
         store = bags["train"].stores[0]
@@ -73,7 +76,8 @@ def train_classifier(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
-            head_learning_rate_factor=head_learning_rate_factor,
+            backbone_learning_rate_factor=backbone_learning_rate_factor,
+            precision=computed,
             weight_decay=weight_decay,
             label_smoothing=label_smoothing,
             patience=patience,
@@ -82,14 +86,14 @@ def train_classifier(
             seed=seed,
             device=where,
             work=work,
-            key=digest([made_from, fold, placed, recipes]),
+            key=digest([made_from, computed, fold, placed, recipes]),
         )
         curves = outcome.pop("curves")
         write_table(unit / "curves.tsv", curves[0], curves)
         model.cpu().save(unit, {"checkpoint": checkpoint, **outcome})
-        _judge(curves, outcome["best_epoch"], fold)
         sizes = {f"{split}_tiles": len(bag) for split, bag in bags.items()}
-        return {**outcome, **sizes}
+        warning = _judge(curves, outcome["best_epoch"], fold)
+        return {**outcome, **sizes, "precision": computed, "warning": warning}
 
     commit(classifier, shard, fit, upstream=[folder, splits], only=set(placed))
     shutil.rmtree(work, ignore_errors=True)
@@ -114,16 +118,18 @@ def _check_classes(bag: TileBag, classes: list[str], fold: int) -> None:
         )
 
 
-def _judge(curves: list[dict], best_epoch: int, fold: int) -> None:
+def _judge(curves: list[dict], best_epoch: int, fold: int) -> str | None:
+    """What speaks against localising with this classifier, as far as validation tiles show."""
     best = [row for row in curves if row["epoch"] == best_epoch and row["split"] == "val"]
     auroc = best[0]["auroc"] if best else None
-    if auroc is not None and auroc < WEAK_AUROC:
-        log.warning(
-            "The classifier of fold %d reaches an AUROC of only %.2f on validation tiles: too weak "
-            "to localise from. Treat its cams and what is made of them with suspicion.",
-            fold,
-            auroc,
-        )
+    if auroc is None or auroc >= WEAK_AUROC:
+        return None
+    weak = (
+        f"The classifier of fold {fold} reaches an AUROC of only {auroc:.2f} on validation tiles: "
+        "too weak to localise from. Treat its cams and what is made of them with suspicion."
+    )
+    log.warning(weak)
+    return weak
 
 
 if __name__ == "__main__":

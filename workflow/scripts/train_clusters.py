@@ -7,9 +7,10 @@ import numpy as np
 
 from workflow.lib.clustering import check_finite, fit
 from workflow.lib.job import run
-from workflow.lib.shard import Shard, commit, usable
+from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
+from workflow.lib.units import usable
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,15 @@ from workflow.lib.bags import TileBag
 from workflow.lib.cams import slide_evidence
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder
-from workflow.lib.devices import prepare
+from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.fitting import fit
 from workflow.lib.job import run
 from workflow.lib.recipe import digest
 from workflow.lib.seed_lessons import SeedBag, SeedLesson, cam_bag, make_sampler, mask_bag
-from workflow.lib.shard import Shard, commit, manifest, usable
+from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.tables import read_table, write_table
+from workflow.lib.units import manifest, usable
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def train_decoder(
 
     def make(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
+        precision = choose_precision(negev["precision"], where)
         model = Decoder(Classifier.load(trained))
         bags = {split: read_bag(split, model.classifier.tile_px) for split in ("train", "val")}
         if not len(bags["train"].tiles):
@@ -81,6 +83,7 @@ def train_decoder(
             seed_weight=negev["seed_weight"],
             batch_size=negev["batch_size"],
             augmentation=negev["augment"],
+            precision=precision,
             seed=seed,
             device=where,
         )
@@ -93,7 +96,7 @@ def train_decoder(
             patience=None,  # seeds are noisy: their loss says little about which epoch places best
             seed=seed,
             work=work,
-            key=digest([made_from, fold, placed, recipes]),
+            key=digest([made_from, precision, fold, placed, recipes]),
         )
         curves = outcome.pop("curves")
         write_table(unit / "curves.tsv", curves[0], curves)
@@ -101,6 +104,7 @@ def train_decoder(
             "best_epoch": outcome["best_epoch"],
             "chosen_by": CHOSEN_BY,
             "pixel_masks_used": 0,
+            "precision": precision,
         }
         settings = {"method": method, "settings": negev, "cam_scale": cam_scale, "fold": fold}
         model.cpu().save(unit, {**facts, **settings}, trained_on=manifest(trained)["recipe"])

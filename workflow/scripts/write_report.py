@@ -11,10 +11,18 @@ from workflow.lib.charts import label_charts, pixel_charts, training_chart
 from workflow.lib.job import run
 from workflow.lib.pages import embed_picture, render
 from workflow.lib.pictures import read_picture, shrink
-from workflow.lib.provenance import list_choices, list_versions, list_weights, read_usage, sum_usage
-from workflow.lib.shard import Shard, manifest
+from workflow.lib.provenance import (
+    list_choices,
+    list_versions,
+    list_warnings,
+    list_weights,
+    read_usage,
+    sum_usage,
+)
+from workflow.lib.shard import Shard
 from workflow.lib.study import Study
 from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +97,7 @@ def write_report(
             for name, folder in networks.items()
         ],
         choices=list_choices(made),
+        warnings=list_warnings(made),
         usage=sum_usage(job for job in jobs if job["rule"] != "write_report"),
         versions=list_versions([*checks, *study.standing.values(), *features, *made.values()]),
         weights=list_weights(features, made),
