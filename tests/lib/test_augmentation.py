@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from workflow.lib import augmentation
-from workflow.lib.augmentation import augment, jitter_colour, orient
+from workflow.lib.augmentation import augment, cut, jitter_colour, orient
 
 
 def generator(seed=0):
@@ -45,7 +45,7 @@ def test_flips_and_rotations_are_each_a_choice(flips, rotations, count):
 def test_the_input_is_left_alone():
     before = tiles()
     copy = before.clone()
-    augment(before, flips=True, rotations=True, colour_jitter=0.5, generator=generator())
+    augment(before, flips=True, rotations=True, crop=1, colour_jitter=0.5, generator=generator())
     assert torch.equal(before, copy)
 
 
@@ -94,13 +94,49 @@ def test_colours_stay_colours_and_differ_between_tiles():
 
 
 def test_no_jitter_is_no_change():
-    plain = {"flips": False, "rotations": False, "generator": generator()}
+    plain = {"flips": False, "rotations": False, "crop": 1, "generator": generator()}
     assert torch.equal(augment(tiles(), colour_jitter=0.0, **plain), tiles())
 
 
 def test_the_same_seed_gives_the_same_tiles():
-    settings = {"flips": True, "rotations": True, "colour_jitter": 0.3}
+    settings = {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.3}
     first, again, other = (
         augment(tiles(), **settings, generator=generator(seed)) for seed in (5, 5, 6)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("whole", "crop", "side"),
+    [
+        (128, 0.75, 96),
+        (224, 0.86, 192),
+        (128, 0.1, 32),
+        (96, 0.99, 96),
+        (48, 0.5, 32),
+        (24, 0.5, 24),
+    ],
+)
+def test_a_cut_has_the_share_of_the_side_in_steps_that_networks_take(whole, crop, side):
+    found = cut(torch.rand(2, 3, whole, whole), crop, generator=generator())
+    assert found.shape == (2, 3, side, side)
+
+
+def test_a_cut_is_a_piece_of_its_own_tile_from_anywhere():
+    """Pixels hold their own coordinates, so a piece tells where it is from."""
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    marked = (
+        torch.stack([y, x]).expand(500, 2, 64, 64) + 100 * torch.arange(500)[:, None, None, None]
+    )
+    found = cut(marked, 0.5, generator=generator())
+    for index, piece in enumerate(found):
+        top, left = (piece[:, 0, 0] - 100 * index).tolist()
+        assert torch.equal(piece, marked[index, :, top : top + 32, left : left + 32])
+    corners = {tuple((piece[:, 0, 0] - 100 * index).tolist()) for index, piece in enumerate(found)}
+    assert {y for y, _ in corners} == {x for _, x in corners} == set(range(33))
+
+
+def test_a_crop_of_1_draws_no_random_number():
+    used, fresh = generator(), generator()
+    assert cut(tiles(), 1, generator=used) is not None
+    assert torch.equal(torch.rand(3, generator=used), torch.rand(3, generator=fresh))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from workflow.lib import augmentation
 from workflow.lib.backbones import Backbone
 from workflow.lib.bags import TileBag
 from workflow.lib.cams import upsample
@@ -14,7 +15,7 @@ from workflow.lib.negev import NO_SEED
 from workflow.lib.seed_lessons import SeedLesson, cam_bag, make_sampler, mask_bag
 
 SIDE = 32
-STILL = {"flips": False, "rotations": False, "colour_jitter": 0.0}
+STILL = {"flips": False, "rotations": False, "crop": 1, "colour_jitter": 0.0}
 PUBLISHED = {"foreground_pixels": 1, "background_pixels": 1, "dilate_px": 3}
 
 
@@ -93,22 +94,27 @@ def test_a_bag_of_nothing_is_empty():
 
 
 @pytest.mark.parametrize("colour_jitter", [0.0, 0.3])
-def test_image_and_map_are_turned_together_and_only_the_image_changes_colour(colour_jitter):
+@pytest.mark.parametrize(("crop", "side"), [(1, SIDE), (0.5, SIDE // 2)])
+def test_image_and_map_are_turned_and_cut_together_and_only_the_image_changes_colour(
+    monkeypatch, colour_jitter, crop, side
+):
     """After any augmentation the red square still lies under the evidence."""
     seen = {}
 
     class Spy(SeedLesson):
         def _terms(self, bag, indices, tiles, maps, generator):
             seen.update(tiles=tiles, maps=maps)
-            return super()._terms(bag, indices, tiles, maps, generator)
+            return tiles.sum(), tiles.sum(), tiles.sum()
 
+    monkeypatch.setattr(augmentation, "STEP_PX", 16)
     store = Store(16)
     bag = bag_of([store])
-    augmentation = {"flips": True, "rotations": True, "colour_jitter": colour_jitter}
-    lesson = lesson_of(bag, bag, augmentation=augmentation, kind=Spy)
+    changes = {"flips": True, "rotations": True, "crop": crop, "colour_jitter": colour_jitter}
+    lesson = lesson_of(bag, bag, augmentation=changes, kind=Spy)
     indices = torch.arange(16)
     lesson.loss(indices, lesson.read(indices), torch.Generator().manual_seed(0))
-    turned = ~(seen["maps"] == bag.maps(indices)).all(dim=(1, 2))
+    assert seen["maps"].shape == (16, side, side)
+    turned = ~(seen["maps"] == bag.maps(indices)[:, :side, :side]).all(dim=(1, 2))
     assert turned.any()
     redness = seen["tiles"][:, 0] - seen["tiles"][:, 1]
     assert redness[seen["maps"] == 1].min() > redness[seen["maps"] == 0].max()

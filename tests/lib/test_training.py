@@ -23,7 +23,7 @@ SETTINGS = {
     "label_smoothing": 0.0,
     "patience": 9,
     "balance": True,
-    "augmentation": {"flips": True, "rotations": True, "colour_jitter": 0.1},
+    "augmentation": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
     "seed": 0,
     "device": torch.device("cpu"),
     "key": "k",

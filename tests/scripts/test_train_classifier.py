@@ -28,7 +28,7 @@ SETTINGS = {
     "patience": 9,
     "balance": True,
     "label_smoothing": 0.0,
-    "augment": {"flips": True, "rotations": True, "colour_jitter": 0.1},
+    "augment": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
     "seed": 0,
     "classes": CLASSES,
 }

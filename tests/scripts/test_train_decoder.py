@@ -25,7 +25,7 @@ NEGEV = {
     "learning_rate": 1e-3,
     "precision": "fp32",
     "weight_decay": 1e-4,
-    "augment": {"flips": True, "rotations": True, "colour_jitter": 0.1},
+    "augment": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
 }
 
 

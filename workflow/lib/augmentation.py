@@ -7,6 +7,7 @@ a GPU as on a CPU. The random numbers come from one generator on the CPU: the sa
 import torch
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])  # how bright the eye sees R, G and B (Rec. 601)
+STEP_PX = 32  # what most networks shrink a tile by
 HUE_SHARE = 0.1  # of the jitter's strength; hue shifts are what tells stains apart, so keep small
 
 
@@ -15,16 +16,19 @@ def augment(
     *,
     flips: bool,
     rotations: bool,
+    crop: float,
     colour_jitter: float,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Augment square RGB tiles (B, 3, t, t), float in 0..1; the same shape and range come back.
+    """Augment square RGB tiles (B, 3, t, t), float in 0..1: (B, 3, s, s) in the same range.
 
     flips: mirror left-right and up-down, each for half of the tiles
     rotations: turn by 0, 90, 180 or 270 degrees, exactly
+    crop: share of the side that `cut` keeps; with 1, s is t
     colour_jitter: 0..1, strength s of `jitter_colour`; 0 leaves colours alone
     """
     tiles = orient(tiles, flips=flips, rotations=rotations, generator=generator)
+    tiles = cut(tiles, crop, generator=generator)
     if colour_jitter:
         tiles = jitter_colour(tiles, colour_jitter, generator=generator)
     return tiles
@@ -45,6 +49,24 @@ def orient(
             chosen = turns == quarter
             tiles[chosen] = tiles[chosen].rot90(quarter, (-2, -1))
     return tiles
+
+
+def cut(tiles: torch.Tensor, crop: float, *, generator: torch.Generator) -> torch.Tensor:
+    """A square from a random place of each tile (B, C, t, t): (B, C, s, s).
+
+    s is `crop` times t, to a multiple of 32 px, which is what networks shrink by; 1 keeps all.
+    What a network learns to expect along the border of what it sees is then not the border of a
+    tile.
+    """
+    whole = tiles.shape[-1]
+    side = min(whole, max(STEP_PX, STEP_PX * round(crop * whole / STEP_PX)))
+    if crop == 1 or side == whole:
+        return tiles
+    corners = torch.randint(whole - side + 1, (len(tiles), 2), generator=generator).tolist()
+    pieces = [
+        tile[:, y : y + side, x : x + side] for tile, (y, x) in zip(tiles, corners, strict=True)
+    ]
+    return torch.stack(pieces).contiguous(memory_format=torch.channels_last)
 
 
 def jitter_colour(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import zarr
 
-from workflow.lib.augmentation import jitter_colour, orient
+from workflow.lib.augmentation import cut, jitter_colour, orient
 from workflow.lib.bags import TileBag
 from workflow.lib.cams import upsample
 from workflow.lib.decoders import Decoder
@@ -82,8 +82,8 @@ class SeedLesson:
     sample(maps, generator) -> seeds, drawn anew for each batch; on validation tiles always from
     the same random numbers, so that epochs can be compared.
     precision: of the network's steps (devices.mixed); the loss is float32.
-    augmentation: flips, rotations, colour_jitter. Image and map are turned together; only the
-    image changes its colours.
+    augmentation: flips, rotations, crop, colour_jitter. Image and map are turned and cut together;
+    only the image changes its colours.
     """
 
     def __init__(
@@ -137,6 +137,7 @@ class SeedLesson:
         maps = self.training.maps(indices).to(self.device, tiles.dtype)
         turn = {name: self.augmentation[name] for name in ("flips", "rotations")}
         turned = orient(torch.cat([tiles, maps[:, None]], dim=1), **turn, generator=generator)
+        turned = cut(turned, self.augmentation["crop"], generator=generator)
         tiles, maps = turned[:, :3], turned[:, 3]
         if strength := self.augmentation["colour_jitter"]:
             tiles = jitter_colour(tiles, strength, generator=generator)
