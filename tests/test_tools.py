@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 
 import pytest
@@ -54,6 +55,29 @@ def test_verify_names_every_kind_of_damage(results, monkeypatch, capsys, damage,
     status, out = verified(results, monkeypatch, capsys)
     assert status == 1 and sentence in out and "1 problems found" in out
     assert "Remedy: " in out and "snakemake --cores 2 -R " in out
+
+
+def test_verify_misses_a_unit_that_an_index_lists(results, monkeypatch, capsys):
+    shutil.rmtree(results / "tiles/s1")
+    status, out = verified(results, monkeypatch, capsys)
+    assert status == 1 and "tiles/s1: is missing; run again with -R r" in out
+    assert "Remedy: snakemake --cores 2 -R r (" in out
+
+
+def test_verify_sees_a_unit_that_is_not_what_its_index_lists(results, monkeypatch, capsys):
+    file = results / "tiles" / "s1.json"
+    index = json.loads(file.read_text())
+    index["units"]["s1"]["recipe"] = "another"
+    write_json(file, index)
+    status, out = verified(results, monkeypatch, capsys)
+    assert status == 1 and "tiles/s1: is not the result that its index lists" in out
+    write_json(file.with_name("all.json"), index)  # of an earlier grouping into shards
+    index["units"]["s1"] = {
+        key: json.loads((results / "tiles/s1/manifest.json").read_text())[key]
+        for key in ("recipe", "verdict")
+    }
+    write_json(file, index)
+    assert verified(results, monkeypatch, capsys)[0] == 0
 
 
 def test_verify_of_nothing_is_an_error(tmp_path, monkeypatch, capsys):

@@ -129,6 +129,8 @@ def test_aperio_regions_negative_ones_cut(tmp_path):
         ('{"type": "Polygon", "coordinates": [[[1, "a"], [2, 3]]]}', "could not convert"),
         ('{"type": "Polygon", "coordinates": [[[1, NaN], [2, 3]]]}', "not a finite number"),
         ('{"type": "Polygon", "coordinates": [[[1], [2, 3]]]}', "not a readable annotation file"),
+        ('{"type": "Feature", "geometry": {"type": "Point"}, "properties": ["a"]}', "attribute"),
+        ("[" * 100_000, "not a readable annotation file"),
         ("<html></html>", "root element is html"),
         ("<Annotations><Annotation>", "XML is broken"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><Annotations/>', "XML entities"),
@@ -144,9 +146,12 @@ def test_other_files_are_refused_by_name_with_a_remedy(tmp_path, content, reason
 
 
 def test_a_damaged_gzip_is_refused(tmp_path):
-    (tmp_path / "a.geojson.gz").write_bytes(gzip.compress(b"[]" * 5000)[:-12])
-    with pytest.raises(ValueError, match=r"a\.geojson\.gz is not a readable"):
-        read_areas(tmp_path / "a.geojson.gz")
+    whole = gzip.compress(bytes(range(256)) * 40)
+    flipped = whole[:12] + bytes(byte ^ 0xFF for byte in whole[12:40]) + whole[40:]
+    for content in (whole[:-12], flipped, b"no gzip at all", whole[:-8] + bytes(8)):
+        (tmp_path / "a.geojson.gz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.geojson\.gz is not a readable"):
+            read_areas(tmp_path / "a.geojson.gz")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from workflow.lib.cams import (
     CamTally,
     evidence_class,
     normalise,
-    pooled_probability,
     scale_cams,
     shrink,
     upsample,
@@ -117,40 +116,6 @@ def test_evidence_that_is_not_finite_stops_with_its_tile(value):
     maps[3, 1, 2, 2] = value
     with pytest.raises(ValueError, match="tile 3 is not a finite number"):
         list(CamTally(5, 2).watch(blocks(maps)))
-
-
-def test_pooled_probability_is_the_mean_of_softmax_over_tiles():
-    logits = np.log(np.array([[1.0, 3.0], [3.0, 1.0], [1.0, 1.0]], dtype=np.float32))
-    assert pooled_probability(logits).tolist() == pytest.approx([0.5, 0.5])
-    assert pooled_probability(np.array([[1000.0, 0.0]])).tolist() == pytest.approx([1.0, 0.0])
-
-
-def test_pooled_probability_of_no_tiles_is_a_uniform_guess():
-    assert pooled_probability(np.zeros((0, 4))).tolist() == [0.25] * 4
-
-
-@pytest.mark.parametrize(
-    ("label", "probability", "negative", "expected", "why"),
-    [
-        ("stroma", [0.1, 0.8, 0.1], "normal", "stroma", "true label"),
-        ("normal", [0.1, 0.3, 0.6], "normal", "stroma", "negative slide"),
-        ("normal", [0.1, 0.3, 0.6], None, "normal", "true label"),
-        (None, [0.2, 0.7, 0.1], "normal", "tumour", "predicted"),
-        (None, [0.7, 0.1, 0.2], "normal", "stroma", "predicted normal"),
-        (None, [0.7, 0.1, 0.2], None, "normal", "predicted"),
-        (None, [1 / 3, 1 / 3, 1 / 3], "normal", "tumour", "predicted normal"),
-    ],
-)
-def test_whose_evidence_a_slide_shows(label, probability, negative, expected, why):
-    shown, reason = evidence_class(probability, CLASSES, label=label, negative=negative)
-    assert shown == expected
-    assert reason.startswith(why)
-
-
-@given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.sampled_from([None, *CLASSES]))
-def test_evidence_is_never_of_the_negative_class(probability, label):
-    shown, _ = evidence_class(probability, CLASSES, label=label, negative="normal")
-    assert shown != "normal"
 
 
 def test_a_label_that_is_no_class_is_refused():

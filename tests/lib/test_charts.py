@@ -63,8 +63,8 @@ def test_without_points_there_is_no_chart():
 def test_charts_of_labels():
     titles = [chart["title"] for chart in label_charts(POINTS, [[1, 0], [0, 1]], ["a", "b"])]
     assert [title.split(",")[0] for title in titles] == [
-        "ROC",
-        "Precision and recall",
+        "ROC of tumour",
+        "Precision and recall of tumour",
         "Confusion of slides",
     ]
 

@@ -18,14 +18,18 @@ def _restore():
 def test_without_a_gpu_everything_runs_on_the_cpu(monkeypatch, caplog, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert prepare(device, threads=1) == torch.device("cpu")
-    assert ("sees no GPU" in caplog.text) == (device == "cuda")
+    assert ("sees no such GPU" in caplog.text) == (device == "cuda")
 
 
-@pytest.mark.parametrize(("device", "found"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")])
+@pytest.mark.parametrize(
+    ("device", "found"),
+    [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu"), ("cuda:1", "cuda:1"), ("cuda:2", "cpu")],
+)
 def test_with_a_gpu_it_is_used_unless_refused(monkeypatch, device, found):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _seed: None)
-    assert prepare(device, threads=1).type == found
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert prepare(device, threads=1) == torch.device(found)
 
 
 def test_threads_and_seed_are_set():
@@ -37,7 +41,7 @@ def test_threads_and_seed_are_set():
 
 
 def test_another_word_is_an_error():
-    with pytest.raises(ValueError, match="'gpu'; write auto, cpu or cuda"):
+    with pytest.raises(ValueError, match="'gpu'; write auto, cpu, cuda or cuda:1"):
         prepare("gpu", threads=1)
 
 

@@ -1,9 +1,11 @@
-"""A slide is its content: not its name's date, not its place."""
+"""A slide is its content and its suffix: not its date, not its place."""
 
 import json
 import os
 
-from workflow.lib.identity import SAMPLE_BYTES, WHOLE_BYTES, Identities, companions, identity
+import pytest
+
+from workflow.lib.identity import Identities, companions, identity
 
 
 def test_content_decides_and_time_does_not(tmp_path):
@@ -17,21 +19,52 @@ def test_content_decides_and_time_does_not(tmp_path):
     assert identity(slide) != before
 
 
-def test_a_large_file_is_sampled_at_head_and_tail(tmp_path):
+def test_a_large_file_is_sampled_at_both_ends_and_in_between(tmp_path):
     slide = tmp_path / "a.svs"
     with slide.open("wb") as stream:
-        stream.truncate(WHOLE_BYTES * 2)
-    before = identity(slide)
-    with slide.open("r+b") as stream:
-        stream.seek(-1, os.SEEK_END)
-        stream.write(b"!")
-    assert identity(slide) != before
-    with slide.open("r+b") as stream:
-        stream.seek(SAMPLE_BYTES + 10)  # between the samples: documented as unseen
-        stream.write(b"!")
-        stream.seek(-1, os.SEEK_END)
-        stream.write(b"\0")
-    assert identity(slide) == before
+        stream.truncate(40 << 20)
+    seen = {identity(slide)}
+    for place in (0, (40 << 20) - 1, ((40 << 20) - (64 << 10)) * 7 // 15):
+        with slide.open("r+b") as stream:
+            stream.seek(place)
+            stream.write(b"!")
+        seen.add(identity(slide))
+    assert len(seen) == 4
+
+
+def test_the_name_does_not_count_but_its_suffix_does(tmp_path):
+    for name in ("a.svs", "b.SVS", "c.png"):
+        (tmp_path / name).write_bytes(b"x")
+    same, other = identity(tmp_path / "a.svs"), identity(tmp_path / "c.png")
+    assert identity(tmp_path / "b.SVS") == same != other
+
+
+@pytest.mark.parametrize("suffix", [".vms", ".vmu"])
+def test_the_images_that_a_hamamatsu_index_names_belong_to_it(tmp_path, suffix):
+    slide = tmp_path / f"a{suffix}"
+    slide.write_text(
+        "[Virtual Microscope Specimen]\nImageFile=a.jpg\nMapFile=a_map.jpg\nNoLayers=1\n"
+        "Other=../secret.jpg\nEmpty=\n"
+    )
+    (tmp_path / "b.jpg").write_bytes(b"another slide")
+    (tmp_path / "a_map.jpg").write_bytes(b"map")
+    alone = identity(slide)
+    (tmp_path / "a.jpg").write_bytes(b"pixels")
+    assert [part.name for part in companions(slide)] == ["a.jpg", "a_map.jpg"]
+    assert identity(slide) != alone
+
+
+def test_twins_are_named_whatever_their_suffix_and_empty_files_are_not(tmp_path):
+    contents = {"a.svs": b"x", "b.tif": b"x", "c.svs": b"y", "d.svs": b"", "e.svs": b""}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    slides = {name[0]: tmp_path / name for name in contents} | {"f": tmp_path / "absent.svs"}
+    slides["g"] = slides["f"]
+    found = Identities(tmp_path / "identities.json").twins(slides)
+    assert found == [
+        "slides a and b are the same file; keep one of the two rows, or correct the path"
+        " of the wrong one"
+    ]
 
 
 def test_the_data_folder_of_a_mirax_slide_belongs_to_it(tmp_path):
@@ -48,14 +81,18 @@ def test_the_data_folder_of_a_mirax_slide_belongs_to_it(tmp_path):
 
 def test_instances_of_one_dicom_series_belong_together(tmp_path):
     def instance(name, series):
-        data = b"DICM" + b"\x20\x00\x0e\x00UI" + bytes([len(series), 0]) + series
+        data = bytes(128) + b"DICM" + b"\x20\x00\x0e\x00UI" + bytes([len(series), 0]) + series
         (tmp_path / name).write_bytes(data)
         return tmp_path / name
 
     first = instance("1.dcm", b"1.2.3")
     instance("2.dcm", b"1.2.3")
     instance("3.dcm", b"1.2.4")
-    assert [part.name for part in companions(first)] == ["2.dcm"]
+    unnamed = instance("1.2.840.5", b"1.2.3")
+    (tmp_path / "notes.txt").write_text("1.2.3")
+    (tmp_path / "folder").mkdir()
+    assert [part.name for part in companions(first)] == ["1.2.840.5", "2.dcm"]
+    assert [part.name for part in companions(unnamed)] == ["1.dcm", "2.dcm"]
 
 
 def test_identities_are_remembered_and_survive_a_torn_file(tmp_path):

@@ -42,7 +42,7 @@ def snakemake(sheet, settings, **parts):
         "slides": str(sheet),
         "weights": None,
         "labels": {"classes": ["normal"]},
-        "compute": {"device": "cpu", "batch": 8, "workers": 0},
+        "compute": {"device": "cpu", "batch": 8, "check_timeout_s": 9, "check_memory_mb": 512},
     }
     folder = sheet.parent
     given = {
@@ -135,7 +135,7 @@ def test_the_command_line_has_the_same_names(sheet, monkeypatch):
 
     config = sheet.parent / "config.yaml"
     config.write_text(
-        "seed: 7\nlabels: {classes: [normal]}\ncompute: {device: cpu, batch: 1, workers: 0}\n"
+        "seed: 7\nlabels: {classes: [normal]}\ncompute: {device: cpu, batch: 1}\n"
         "check_slide: {mpp_min: 0.1, allow_fluorescence: false, augment: {flips: true}}\n"
     )
     monkeypatch.setattr(
@@ -171,3 +171,58 @@ def test_a_missing_argument_is_named(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["check_slide", "--checks", "c.json"])
     with pytest.raises(TypeError, match="needs mpp_min: --mpp-min"):
         job.run(check_slide)
+
+
+@pytest.fixture
+def called(sheet, monkeypatch):
+    """Call a stage as from the command line, with a study's config and the sheet."""
+
+    def call(stage, *arguments, config="seed: 7\n"):
+        (sheet.parent / "study.yaml").write_text(config)
+        given = ["--configfile", str(sheet.parent / "study.yaml"), "--sheet", str(sheet)]
+        monkeypatch.setattr(sys, "argv", [stage.__name__, *given, *arguments])
+        job.run(stage)
+
+    return call
+
+
+def test_a_study_config_is_merged_over_the_defaults(called):
+    seen = {}
+
+    def evaluate_masks(
+        *, bootstrap: int, seed: int, window: str, cam_scale: str, pooling: str,
+        max_quarantined: float, check_timeout_s: float, augment: dict | None = None,
+    ):  # fmt: skip
+        seen.update(locals())
+
+    called(evaluate_masks, config="seed: 7\nstitch_heatmap: {window: flat}\n")
+    assert (seen["seed"], seen["window"], seen["bootstrap"]) == (7, "flat", 1000)
+    assert (seen["cam_scale"], seen["pooling"]) == ("softmax", "mean")
+    assert (seen["max_quarantined"], seen["check_timeout_s"]) == (0.5, 120)
+
+
+def test_ids_that_the_sheet_does_not_hold_are_refused(called, capsys):
+    def check_slide(*, shard: Shard):
+        raise AssertionError("nothing may run")
+
+    with pytest.raises(SystemExit):
+        called(check_slide, "--only", "s1", "s9", "typo")
+    assert "no slide of the sheet is called s9, typo" in capsys.readouterr().err
+
+
+def test_the_recipe_of_the_command_line_holds_the_row_of_a_slide(called, sheet):
+    recipes = []
+
+    def check_slide(*, shard: Shard):
+        recipes.append(shard.recipe["slides"]["s1"])
+
+    (sheet.parent / "tissue.png").write_bytes(b"one")
+    sheet.write_text(
+        "slide\tpath\tpatient\tlabel\tmpp\ttissue\ns1\ts1.bin\tp1\tnormal\t0.5\ttissue.png\n"
+    )
+    called(check_slide)
+    (sheet.parent / "tissue.png").write_bytes(b"two")
+    called(check_slide)
+    first, second = recipes
+    assert (first["mpp"], first["label"]) == (0.5, "normal")
+    assert first["identity"] == second["identity"] and first["tissue"] != second["tissue"]

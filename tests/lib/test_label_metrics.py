@@ -87,10 +87,12 @@ def test_a_score_that_is_nan_is_named():
         ranking(np.array([0.1, np.nan]), np.array([True, False]), np.ones((1, 2)))
 
 
-def test_two_classes_are_scored_by_the_second():
+def test_two_classes_are_scored_by_the_positive_one():
     scores, truth = made_up(5)
     table = np.stack([-scores, scores], axis=1)
     assert macro_ranking(table, truth.astype(int), ONE) == ranking(scores, truth, ONE)
+    first = macro_ranking(table[:, ::-1], 1 - truth, ONE, positive=0)
+    assert first == ranking(scores, truth, ONE)
 
 
 def test_more_classes_are_scored_one_against_the_rest():

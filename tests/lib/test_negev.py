@@ -17,7 +17,7 @@ from workflow.lib.negev import (
     sample_seeds,
     seed_loss,
     seed_weights,
-    thin_foreground,
+    thin_seeds,
 )
 
 
@@ -205,12 +205,23 @@ def test_mixed_batch_keeps_the_terms_apart_and_weighs_only_the_seeds():
     assert torch.isclose(total, 0.1 * seeded + emptied)
 
 
-def test_foreground_seeds_are_thinned_by_the_strength_of_the_tile():
-    seeds = torch.full((4000, 2, 2), NO_SEED)
+def test_seeds_are_thinned_by_the_evidence_of_the_tile():
+    """Tiles whose evidence spans none to .25, .25 to 1, and 0 to 1: the last as published."""
+    seeds = torch.full((3000, 2, 2), NO_SEED)
     seeds[:, 0, 0], seeds[:, 1, 1] = 1, 0
-    strength = torch.tensor([0.0, 0.25, 1.0, 1.0]).repeat(1000)
-    kept = (thin_foreground(seeds, strength, generator()) == 1).sum(dim=(1, 2)).view(1000, 4)
-    assert kept.sum(0)[0] == 0
-    assert kept.sum(0)[1] == pytest.approx(250, abs=60)
-    assert kept.sum(0)[2:].tolist() == [1000, 1000]  # a slide of one tile: as published
-    assert (thin_foreground(seeds, strength, generator()) == 0).sum() == 4000
+    cams = torch.tensor([[0.0, 0.25], [0.25, 1.0], [0.0, 1.0]]).repeat(1000, 1)
+    cams = cams[:, [0, 1, 1, 0]].view(3000, 2, 2)
+    found = thin_seeds(seeds, cams, generator())
+    foreground, background = (
+        (found == side).sum(dim=(1, 2)).view(1000, 3).sum(0).tolist() for side in (1, 0)
+    )
+    assert foreground[0] == pytest.approx(250, abs=60) and foreground[1:] == [1000, 1000]
+    assert background[1] == pytest.approx(750, abs=60) and background[::2] == [1000, 1000]
+
+
+def test_a_tile_without_evidence_has_no_foreground_seed_and_one_full_of_it_no_background():
+    seeds = torch.tensor([[[1, 0]], [[1, 0]]]).repeat(50, 1, 1)
+    cams = torch.tensor([0.0, 1.0])[:, None, None].repeat(50, 1, 2)
+    found = thin_seeds(seeds, cams, generator())
+    assert found[0::2].unique().tolist() == [NO_SEED, 0]
+    assert found[1::2].unique().tolist() == [NO_SEED, 1]

@@ -96,7 +96,7 @@ def test_lengths_in_words():
 @pytest.mark.parametrize("width", [64, 274, 1024, 4000])
 def test_the_scale_bar_is_as_long_as_it_says(width):
     um_per_px = 2.0
-    strip = legend(width, um_per_px=um_per_px, name="tumour")
+    strip = legend(width, um_per_px=um_per_px, name="tumour", quantity="probability")
     assert strip.dtype == np.uint8
     assert strip.shape[1:] == (width, 3)
     left = strip[:, : width // 3]
@@ -105,7 +105,7 @@ def test_the_scale_bar_is_as_long_as_it_says(width):
 
 
 def test_the_colours_of_the_legend_run_from_none_to_certain():
-    strip = legend(1000, um_per_px=1.0, name="tumour")
+    strip = legend(1000, um_per_px=1.0, name="tumour", quantity="probability")
     rows = strip[:, 640:960]
     coloured = np.ptp(rows.astype(int), axis=2).sum(axis=1).argmax()
     ramp = rows[coloured]
@@ -116,6 +116,6 @@ def test_the_colours_of_the_legend_run_from_none_to_certain():
 
 
 def test_a_long_name_is_cut_and_does_not_reach_the_scale_bar():
-    strip = legend(400, um_per_px=1.0, name="x" * 300)
+    strip = legend(400, um_per_px=1.0, name="x" * 300, quantity="probability")
     gap = strip[: strip.shape[0] // 2, 113:119]
     assert (gap == 255).all()

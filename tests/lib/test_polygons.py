@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from workflow.lib.polygons import annotations, find_regions, write_geojson
 
 CLASS = {"name": "tumour", "colour": (213, 94, 0), "key": "slide-1/negev"}
+CLASS |= {"quantity": "probability"}
 
 
 def regions_of(mask, *, min_pixels=1, simplify_px=0.0):

@@ -190,14 +190,14 @@ def test_the_same_heatmap_gives_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         _, _, group = written(tmp_path / name / "heatmap.ome.zarr", (600, 520))
-        write_ome_tiff(tmp_path / name / "heatmap.ome.tif", group)
+        write_ome_tiff(tmp_path / name / "heatmap.ome.tif", group, quantity="probability")
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (100, 90), (700, 300), (513, 1025)])
 def test_ome_tiff_as_tifffile_reads_it(tmp_path, shape):
     _, _, group = written(tmp_path / "heatmap.ome.zarr", shape)
-    write_ome_tiff(tmp_path / "heatmap.ome.tif", group)
+    write_ome_tiff(tmp_path / "heatmap.ome.tif", group, quantity="probability")
     with tifffile.TiffFile(tmp_path / "heatmap.ome.tif") as tiff:
         assert tiff.is_bigtiff
         assert tiff.is_ome
@@ -221,7 +221,7 @@ def test_ome_tiff_as_tifffile_reads_it(tmp_path, shape):
 def test_class_names_are_text_not_markup(tmp_path):
     name = 'tumour <"1"> & more'
     _, _, group = written(tmp_path / "heatmap.ome.zarr", (20, 20), channel=name)
-    write_ome_tiff(tmp_path / "heatmap.ome.tif", group)
+    write_ome_tiff(tmp_path / "heatmap.ome.tif", group, quantity="probability")
     with tifffile.TiffFile(tmp_path / "heatmap.ome.tif") as tiff:
         channel = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]["Channel"]
     assert channel["Name"] == name
@@ -273,7 +273,7 @@ group = write_heatmap(
     folder / "heatmap.ome.zarr", bands, (rows, cols),
     mpp=1.0, mpp0=0.25, name="s", channel="tumour", colour=(213, 94, 0),
 )
-write_ome_tiff(folder / "heatmap.ome.tif", group)
+write_ome_tiff(folder / "heatmap.ome.tif", group, quantity="probability")
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the process that forked
 print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """

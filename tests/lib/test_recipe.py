@@ -1,10 +1,25 @@
 """What a recipe holds, and what changes it."""
 
+import ast
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.lib.recipe import ROOT, canon, digest, fingerprint, recipe, versions
+from workflow.lib.recipe import (
+    DISTRIBUTIONS,
+    ROOT,
+    _imports,
+    canon,
+    digest,
+    fingerprint,
+    recipe,
+    versions,
+)
+
+# They bind, draw or show progress.
+NEVER_A_NUMBER = {"jinja2", "jsonschema", "markupsafe", "matplotlib", "safetensors", "tqdm", "yaml"}
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -82,3 +97,16 @@ def test_versions_name_what_a_script_computes_with(tmp_path):
     script = project(tmp_path, near="import numpy as np\n")
     script.write_text("from workflow.lib.near import np\n")
     assert set(versions(script, tmp_path)) == {"numpy"}
+
+
+def test_libraries_behind_a_library_count(tmp_path):
+    script = project(tmp_path)
+    script.write_text("import simplejpeg\nimport tifffile\n")
+    assert set(versions(script, tmp_path)) == {"imagecodecs", "simplejpeg", "tifffile"}
+
+
+def test_every_third_party_import_of_the_library_is_known():
+    known = set(DISTRIBUTIONS) | NEVER_A_NUMBER | set(sys.stdlib_module_names) | {"workflow"}
+    for path in (ROOT / "workflow" / "lib").glob("*.py"):
+        found = {name.split(".")[0] for name in _imports(ast.parse(path.read_text()))}
+        assert found <= known, path

@@ -111,6 +111,15 @@ def test_quarantine_is_recorded_carried_and_leaves_no_payload(tmp_path):
     assert usable(features.parent, ["a", "b", "never"]) == ["b"]
 
 
+def test_another_sentence_of_the_same_verdict_is_carried_on(tmp_path):
+    tiles, features = tmp_path / "tiles" / "all.json", tmp_path / "features" / "all.json"
+    for mpp in (499, 501):
+        refused = Quarantine("E_MPP", f"a says {mpp} um.")
+        visit(tiles, shard("a", mpp=mpp), Work(a=refused))
+        visit(features, shard("a"), Work(), upstream=[tiles.parent])
+        assert manifest(features.parent / "a")["sentence"] == f"a says {mpp} um."
+
+
 def test_a_slide_without_tiles_is_empty_all_the_way(tmp_path):
     tiles, features = tmp_path / "tiles" / "all.json", tmp_path / "features" / "all.json"
     visit(tiles, shard("a"), lambda slide, folder: {"tiles": 0})
@@ -192,15 +201,17 @@ def test_buckets_do_not_move_slides_when_one_is_added():
     assert len(before) == 8 and len(touched) == 1
 
 
-def test_a_verdict_that_storage_caused_is_tried_again_all_the_way(tmp_path):
+@pytest.mark.parametrize("code", ["E_IO", "E_TILE"])
+def test_a_bad_verdict_is_tried_again_where_it_was_given_and_heals_all_the_way(tmp_path, code):
+    """The storage is back, or the file was copied again in place."""
     checks, tiles = tmp_path / "checks" / "all.json", tmp_path / "tiles" / "all.json"
-    visit(checks, shard("a"), Work(a=Quarantine("E_IO", "a cannot be read.")))
-    visit(tiles, shard("a"), Work(), upstream=[checks.parent])
-    assert manifest(tiles.parent / "a")["verdict"] == "E_IO"
+    visit(checks, shard("a"), Work(a=Quarantine(code, "a cannot be read.")))
+    carried = Work()
+    visit(tiles, shard("a"), carried, upstream=[checks.parent])
+    before = (tiles.parent / "a" / "manifest.json").stat().st_ino
+    visit(tiles, shard("a"), carried, upstream=[checks.parent])
+    assert carried.called == [] and (tiles.parent / "a" / "manifest.json").stat().st_ino == before
+    assert manifest(tiles.parent / "a")["verdict"] == code
     visit(checks, shard("a"), Work())
-    visit(tiles, shard("a"), Work(), upstream=[checks.parent])
+    visit(tiles, shard("a"), carried, upstream=[checks.parent])
     assert manifest(tiles.parent / "a")["verdict"] == "ok"
-    again = Work(a=Quarantine("E_MPP", "a has no pixel size."))
-    visit(checks, shard("a", mpp=1), again)
-    visit(checks, shard("a", mpp=1), again)
-    assert again.called == ["a"]

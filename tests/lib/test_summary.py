@@ -109,6 +109,7 @@ def test_what_was_not_measured_gives_way_to_what_there_is(metrics, rest):
 
 def test_methods_have_a_row_and_each_way_to_a_threshold_its_masks():
     metrics = [
+        pixel("dice_bg@best_val", 0.9, "none") | {"n": "3"},
         pixel("pxap", 70.04, "none"),
         pixel("pxap_chance", 25, "none"),
         pixel("truth_uncovered", 0.03, "none"),
@@ -117,7 +118,7 @@ def test_methods_have_a_row_and_each_way_to_a_threshold_its_masks():
         pixel("dice_fg@otsu_val", 0.6, "none"),
         pixel("iou_fg@otsu_val", 0.45, "none"),
         pixel("miou@otsu_val", "", "none"),
-        pixel("dice_fg@best_val", 0.7, "none", masks=4),
+        pixel("dice_fg@best_val", 0.7, "none", masks=4) | {"n": "3"},
         pixel("dice_fg@otsu_val", 0.99, "none", fold="0"),
     ]
     (found,) = method_table(metrics, name_methods(["none", "negev"]))
@@ -131,6 +132,7 @@ def test_methods_have_a_row_and_each_way_to_a_threshold_its_masks():
     otsu, best = found["rules"]
     assert otsu["rule"] == "Otsu's"
     assert otsu["thresholds"] == "0.52, 0.57"
+    assert otsu["n"] == "10" and best["n"] == "3"
     assert otsu["masks"] == "0" and best["masks"] == "4"
     cells = {"Dice": "0.60 [0.10, 0.90]", "IoU": "0.45 [0.10, 0.90]", "mean IoU": "not defined"}
     assert otsu["cells"] == cells

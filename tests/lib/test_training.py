@@ -149,6 +149,14 @@ def test_it_stops_when_validation_no_longer_improves(tmp_path, monkeypatch):
     assert found["best_epoch"] == 2 and found["curves"][-1]["epoch"] == 4
 
 
+def test_validation_tiles_of_one_class_do_not_choose_the_epoch(tmp_path):
+    learn, val = bags()
+    one = TileBag(val.slides[:1], val.stores[:1], [0])
+    found = train(classifier(), learn, one, work=tmp_path, **SETTINGS | {"patience": 1})
+    assert found["best_epoch"] == 4 and "not every class" in found["chosen_by"]
+    assert {row["split"] for row in found["curves"]} == {"train", "val"}
+
+
 def test_without_validation_tiles_the_last_epoch_is_kept(tmp_path):
     learn, _ = bags()
     settings = SETTINGS | {"patience": 1, "epochs": 3}

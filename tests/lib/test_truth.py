@@ -243,6 +243,31 @@ def test_what_is_no_mask_is_refused_by_name(tmp_path):
             read_mask(tmp_path / name, **shapes)
 
 
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "jpeg"])
+def test_a_damaged_tile_of_a_tiff_is_refused_by_name(tmp_path, compression):
+    file = tmp_path / "a.tif"
+    labels = np.random.default_rng(0).integers(0, 3, (64, 64), dtype=np.uint8)
+    tifffile.imwrite(file, labels, tile=(64, 64), compression=compression)
+    with tifffile.TiffFile(file) as tiff:
+        start = tiff.pages[0].dataoffsets[0]
+    content = bytearray(file.read_bytes())
+    content[start : start + 40] = b"\xff" * 40
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.tif is not a readable image .*; save it again"):
+        read_mask(file, shape_px0=(64, 64), out_shape=(64, 64))
+
+
+def test_a_tiff_that_ends_too_early_is_refused_by_name(tmp_path):
+    file = tmp_path / "a.tif"
+    labels = np.random.default_rng(0).integers(0, 3, (64, 64), dtype=np.uint8)
+    tifffile.imwrite(file, labels, tile=(32, 32), compression="zlib")
+    with tifffile.TiffFile(file) as tiff:
+        last = tiff.pages[0].dataoffsets[-1]
+    file.write_bytes(file.read_bytes()[: last + 9])
+    with pytest.raises(ValueError, match=r"a\.tif is not a readable image .*; save it again"):
+        read_mask(file, shape_px0=(64, 64), out_shape=(64, 64))
+
+
 def test_a_real_glas_mask_keeps_its_glands():
     file = DATA / "glas/masks/train_1.png"
     if not file.is_file():

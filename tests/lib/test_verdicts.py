@@ -1,6 +1,6 @@
 import pytest
 
-from workflow.lib.verdicts import REMEDIES, Quarantine, is_transient
+from workflow.lib.verdicts import REMEDIES, Quarantine
 
 
 def test_a_quarantine_carries_code_and_sentence() -> None:
@@ -18,7 +18,3 @@ def test_every_remedy_is_a_sentence_for_the_report() -> None:
     for code, remedy in REMEDIES.items():
         assert code.startswith("E_")
         assert remedy[0].isupper() and remedy.endswith(".") and "\t" not in remedy
-
-
-def test_only_storage_load_and_memory_may_heal_by_themselves() -> None:
-    assert {code for code in REMEDIES if is_transient(code)} == {"E_IO", "E_TIMEOUT", "E_OOM"}

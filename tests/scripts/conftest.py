@@ -22,7 +22,7 @@ class Study:
         self.pseudo_masks = root / "pseudo_masks" / "fold0" / "all.json"
 
     def make_cams(self, *, negative="normal", **changes):
-        settings = {"classes": cohort.CLASSES, "negative": negative}
+        settings = {"classes": cohort.CLASSES, "pooling": "mean", "negative": negative}
         made_of = cohort.shard("make_cams", **settings)
         fixed = {"shard": made_of, "fold": 0, **settings, **COMPUTE}
         make_cams(self.tiles, self.splits, self.classifier, self.cams, **(fixed | changes))

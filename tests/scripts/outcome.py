@@ -126,6 +126,7 @@ def write_scores(study: Path, tumour) -> None:
             probability = np.stack([1 - second, second], axis=1)
             group = create_group(folder / "scores.zarr", {"classes": CLASSES, "fold": fold})
             write_rows(group, "probability", probability)
+            write_rows(group, "bad", np.arange(len(second)) == 5)
             if not len(second):
                 return {"tiles": 0, "pooled": None, "predicted": None}
             pooled = probability.mean(0, dtype=np.float64).tolist()
@@ -182,4 +183,5 @@ def _describe(slide: Slide, folder: Path) -> dict:
     features = centre + rng.normal(0, 0.3, (count(slide.slide), 4))
     group = create_group(folder / "features.zarr", {"encoder": "made up", "mpp": 1.0})
     write_rows(group, "features", features.astype(np.float32))
+    write_rows(group, "bad", np.arange(len(features)) == 5)
     return {"tiles": len(features)}

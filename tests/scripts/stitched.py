@@ -23,7 +23,7 @@ DISC_PX0 = {"a": ((300.0, 420.0), 90.0), "b": ((90.5, 800.25), 60.0), "c": ((640
 SPLITS = {  # slide -> its split in folds 0 and 1
     "a": ("test", "val"),
     "b": ("val", "test"),
-    "c": ("test", "test"),
+    "c": ("test", "val"),
     "bare": ("test", "train"),  # a slide without tiles
     "quarantined": ("test", "train"),
     "trained": ("train", "val"),

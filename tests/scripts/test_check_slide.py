@@ -10,8 +10,8 @@ from workflow.lib.units import manifest
 from workflow.scripts.check_slide import check_slide
 
 SETTINGS = {
-    "timeout_s": 60.0,
-    "memory_mb": 2048,
+    "check_timeout_s": 60.0,
+    "check_memory_mb": 2048,
     "max_side_px0": 500_000,
     "mpp_min": 0.05,
     "mpp_max": 20.0,

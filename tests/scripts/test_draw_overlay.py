@@ -37,10 +37,23 @@ def test_size_and_legend(finished):
     facts = manifest(finished.overlays.parent / "a")["facts"]
     picture = overlay_of(finished, "a")
     um_per_px = SIZE_PX0[1] * MPP0 / 512
-    strip = legend(512, um_per_px=um_per_px, name="tumour")
+    strip = legend(512, um_per_px=um_per_px, name="tumour", quantity="probability")
     assert picture.shape == (397 + len(strip), 512, 3) == (facts["height_px"], facts["width_px"], 3)
     assert facts["um_per_px"] == pytest.approx(um_per_px)
     assert np.abs(picture[397:] - strip).mean() < 3
+
+
+def test_the_legend_of_evidence_does_not_say_probability(tmp_path):
+    study = Study(tmp_path, facts={"class": "tumour", "quantity": "evidence"}).build()
+    study.stitch()
+    study.draw()
+    strips = {
+        quantity: legend(512, um_per_px=SIZE_PX0[1] * MPP0 / 512, name="tumour", quantity=quantity)
+        for quantity in ("evidence", "probability")
+    }
+    drawn = overlay_of(study, "a")[397:]
+    assert np.abs(drawn - strips["evidence"]).mean() < 3
+    assert np.abs(drawn - strips["evidence"]).mean() < np.abs(drawn - strips["probability"]).mean()
 
 
 def test_every_heatmap_has_one_and_verdicts_are_kept(finished):

@@ -33,6 +33,7 @@ def evaluate(study, **changes):
         "curves": study / "curves.tsv",
         "shard": outcome.shard("evaluate_classifier"),
         "classes": outcome.CLASSES,
+        "negative": "normal",
         "level": "image",
         "pooling": "mean",
         "seed": 0,
@@ -74,8 +75,11 @@ def test_slides_without_tiles_or_scores_are_listed_but_not_counted(study):
 
 def test_tiles_carry_the_label_of_their_image(study):
     rows = evaluate(study)
-    # fold 0: of the 18 tiles a1 has one above a half, a2 one not, b none
-    assert float(rows["0", "tile", "accuracy"]["value"]) == pytest.approx(10 / 18, abs=1e-6)
+    # fold 0, five tiles each, the sixth could not be read: a1 and a2 are right and b is not
+    assert float(rows["0", "tile", "accuracy"]["value"]) == pytest.approx(10 / 15, abs=1e-6)
+    cells = [row["value"] for key, row in rows.items() if key[:2] == ("0", "tile")][-4:]
+    assert cells == ["5", "0", "5", "5"]
+    assert {row["tiles"] for row in read_table(study / "slides.tsv")} == {"0", "6"}
     assert rows["0", "tile", "auroc"]["n"] == "3"
 
 
@@ -125,6 +129,17 @@ def test_curves_have_a_point_per_score_of_the_second_class(study):
     assert len(points) == 6
     assert (points[0]["precision"], points[0]["recall"]) == ("1", "0.25")
     assert (points[-1]["false_positive_rate"], points[-1]["recall"]) == ("1", "1")
+
+
+def test_the_class_that_is_not_negative_is_the_positive_one(study):
+    second = evaluate(study)["all", "image", "average_precision"]["value"]
+    first = evaluate(study, negative="tumour")["all", "image", "average_precision"]["value"]
+    assert {row["class"] for row in read_table(study / "curves.tsv")} == {"normal"}
+    # normal .78 .4, tumour .23 .72 .1 .3: right at ranks 1 and 3
+    assert float(first) == pytest.approx((1 + 2 / 3) / 2, abs=1e-6)
+    assert first != second
+    unknown = evaluate(study, negative=None)["all", "image", "average_precision"]["value"]
+    assert unknown == second
 
 
 def test_scores_of_other_classes_are_refused(study):

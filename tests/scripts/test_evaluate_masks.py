@@ -153,6 +153,27 @@ def test_a_mask_that_does_not_fit_leaves_its_slide_out_and_says_so(study):
     assert rows["0", "pxap"]["n"] == "2"
 
 
+def test_a_validation_mask_that_does_not_fit_has_no_say_and_stops_nothing(study, caplog):
+    """Fold 1 validates on b alone, whose mask has the wrong shape; Otsu needs none."""
+    outcome.write_maps(study, "negev", lambda slide: 0.2 + 0.6 * outcome.truth(slide))
+    before, _ = evaluate(study)
+    Image.fromarray(np.zeros((90, 20), np.uint8)).save(study / "masks" / "b.png")
+    after, _ = evaluate(study)
+    assert before["1", "threshold@otsu_val"] == after["1", "threshold@otsu_val"]
+    assert ("1", "threshold@best_val") in before and ("1", "threshold@best_val") not in after
+    assert after["all", "miou@best_val"]["pixel_masks_used"] == "1"
+    assert "b has no say in the threshold best_val: b.png is 20 x 90 px" in caplog.text
+
+
+def test_negative_validation_slides_alone_give_no_threshold(study, caplog):
+    outcome.write_maps(study, "negev", lambda slide: 0.2 + 0.6 * outcome.truth(slide))
+    table = (study / "splits.tsv").read_text()
+    (study / "splits.tsv").write_text(table.replace("D\ttumour", "D\tnormal"))
+    rows, _ = evaluate(study, negative="normal")
+    assert ("0", "threshold@otsu_val") not in rows and ("1", "threshold@otsu_val") in rows
+    assert "Fold 0: the validation slides give no threshold otsu_val" in caplog.text
+
+
 def test_a_heatmap_of_another_fold_stops_the_evaluation(study):
     outcome.write_maps(study, "negev", outcome.truth)
 
@@ -186,7 +207,8 @@ def test_negative_slides_without_a_mask_are_all_background(study):
     given = replace(given, slides=bare)
     rows, slides = evaluate(study, shard=given, negative="normal")
     assert rows["0", "pxap"] == with_masks["0", "pxap"]
-    assert rows["1", "pxap"]["n"] == "4"  # c and the slide without a tile are there as well
+    assert rows["1", "pxap"]["n"] == "3"  # c is there as well; the slide without a tile is not
+    assert rows["1", "truth_uncovered"]["n"] == "4"
     assert value(rows, "1", "pxap") == pytest.approx(100 / 3, abs=1e-4)
     assert {row["slide"] for row in slides} >= {"a1", "c", "empty"}
     without, _ = evaluate(study, shard=given)

@@ -54,7 +54,9 @@ def test_features_are_those_of_the_tiles_in_their_order(study):
         "mpp": 1.0,
         "tile_px": 32,
     }
-    assert manifest(root / "features" / "a")["facts"] == {"tiles": 3, "dim": 512}
+    assert group["bad"][:].tolist() == tiles.bad.tolist()
+    facts = manifest(root / "features" / "a")["facts"]
+    assert facts == {"tiles": 3, "dim": 512, "precision": "fp32"}
 
 
 def test_no_tiles_and_no_slide_come_through(study):

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from tests.scripts import cohort
+from workflow.lib.cams import evidence_class
 from workflow.lib.classifiers import Classifier
 from workflow.lib.inference import to_input
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest
+from workflow.scripts.make_cams import _pool
 
 
 def facts(study, slide):
@@ -28,22 +30,24 @@ def test_cams_are_the_head_at_every_location_and_their_mean_is_the_logit(finishe
     assert group.attrs["classes"] == cohort.CLASSES
 
 
-def test_known_slides_show_their_true_class_and_test_slides_the_predicted_one(finished):
-    assert facts(finished, "p1")["why"] == facts(finished, "p2")["why"] == "true label"
+def test_training_slides_show_their_true_class_and_all_others_the_predicted_one(finished):
+    assert facts(finished, "p1")["why"] == "true label"
     assert facts(finished, "n1")["why"].startswith("negative slide")
-    for slide in ("n3", "p3"):
+    for slide in ("n2", "p2", "n3", "p3"):
         assert facts(finished, slide)["why"].startswith("predicted")
     assert {facts(finished, slide)["class"] for slide in ("p1", "n1", "n3", "p3")} == {"tumour"}
 
 
-def test_the_label_of_a_test_slide_changes_nothing(study, monkeypatch):
-    before = facts(study, "p3"), open_group(study.cams.parent / "p3" / "cams.zarr")["cams"][:]
+@pytest.mark.parametrize("slide", ["p2", "p3"])
+def test_the_label_of_a_slide_that_is_not_trained_on_changes_nothing(study, monkeypatch, slide):
+    before = facts(study, slide), open_group(study.cams.parent / slide / "cams.zarr")["cams"][:]
     monkeypatch.setattr(cohort, "label", lambda slide: "normal")
     study.cams.unlink()
     study.make_cams(negative=None)  # another setting, so that every slide is made anew
     study.make_cams()
-    assert facts(study, "p3") == before[0]
-    assert np.array_equal(open_group(study.cams.parent / "p3" / "cams.zarr")["cams"][:], before[1])
+    assert facts(study, slide) == before[0]
+    cams = open_group(study.cams.parent / slide / "cams.zarr")["cams"][:]
+    assert np.array_equal(cams, before[1])
 
 
 def test_without_a_negative_class_normal_is_evidence_like_any_other(study):
@@ -85,3 +89,13 @@ def test_tiles_of_another_size_are_refused_with_the_slide_named(study):
     (folder / "model.json").write_text(record.replace('"tile_px": 64', '"tile_px": 224'))
     with pytest.raises(RuntimeError, match=r"empty: .* takes tiles of 224 px, but these have 64"):
         study.make_cams(negative=None)
+
+
+def test_the_predicted_class_is_pooled_as_the_scores_are():
+    """Most tiles say a little of A, one says much of B: the mean is A, the top tile B."""
+    share = np.array([[0.6, 0.3, 0.1]] * 9 + [[0.02, 0.03, 0.95]])
+    classes = ["normal", "A", "B"]
+    for pooling, expected in (("mean", "A"), ("max", "B"), ("top_k", "B")):
+        pooled = _pool(np.log(share), pooling, classes, "normal")
+        assert evidence_class(pooled, classes, label=None, negative="normal")[0] == expected
+    assert _pool(np.zeros((0, 3)), "max", classes, None).tolist() == [1 / 3] * 3

@@ -99,7 +99,6 @@ def test_slides_are_stitched_from_the_fold_that_tests_them(finished):
     assert heatmap_of(finished, "a")[1].max() == 1
     assert heatmap_of(finished, "b")[1].max() == pytest.approx(0.8, abs=1e-4)
     assert heatmap_of(finished, "c")[1].max() == 1
-    assert manifest(folder / "c")["facts"]["other_test_folds"] == [1]
 
 
 def test_a_slide_without_tiles_has_an_empty_heatmap_of_the_right_size(finished):
@@ -158,6 +157,19 @@ def test_without_a_class_the_heatmap_says_evidence(tmp_path):
     study.stitch()
     group, _ = heatmap_of(study, "a")
     assert group.attrs["ome"]["omero"]["channels"][0]["label"] == "evidence"
+
+
+@pytest.mark.parametrize("quantity", ["evidence", "probability"])
+def test_what_the_values_are_is_said_everywhere(tmp_path, quantity):
+    study = Study(tmp_path, facts={"class": "tumour", "quantity": quantity}).build()
+    study.stitch()
+    folder = study.heatmaps.parent / "a"
+    assert manifest(folder)["facts"]["quantity"] == quantity
+    with tifffile.TiffFile(folder / "heatmap.ome.tif") as tiff:
+        said = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Description"]
+    assert said.startswith(f"{quantity.capitalize()} of tumour: 255 is 1;")
+    (feature,) = polygons_of(study, "a")
+    assert f"mean {quantity}" in feature["properties"]["measurements"]
 
 
 def test_maps_that_do_not_fill_the_tiles(tmp_path):

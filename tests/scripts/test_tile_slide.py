@@ -244,6 +244,13 @@ def test_a_slide_damaged_all_over_is_put_aside_soon(tmp_path):
     assert found["verdict"] == "E_TILE"
 
 
+def test_as_many_tiles_may_be_damaged_as_the_setting_says(tmp_path):
+    slide, _ = make(tmp_path, shape=(1920, 1920), pyramid=False, tile_px=64, compression="jpeg")
+    damage(slide.path, 250)
+    found = manifest(run(tmp_path, [slide], {"a": FULL}, max_bad_tiles=0.4) / "a")
+    assert (found["verdict"], found["facts"]["bad"]) == ("ok", 250)
+
+
 def test_the_same_slide_gives_the_same_bytes(tmp_path):
     slide, _ = make(tmp_path)
     found = [

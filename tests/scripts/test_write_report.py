@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.scripts.reported import Finished
+from tests.scripts.reported import Finished, slide_with
 from workflow.lib.verdicts import REMEDIES
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -126,24 +126,51 @@ def test_a_slide_quarantined_on_the_way_is_listed_with_its_remedy(finished):
 
 def test_methods_are_compared_with_the_masks_that_they_used(finished):
     words = finished.words()
-    assert "CAM, unrefined 2 81.2 [70.0, 90.0] 50.0 not defined Otsu's 0 0.75 [0.50, 0.90]" in words
-    assert "best mean IoU 6 0.80 not defined not defined" in words
+    assert (
+        "CAM, unrefined 2 81.2 [70.0, 90.0] 50.0 not defined Otsu's 2 0 0.75 [0.50, 0.90]" in words
+    )
+    assert "best mean IoU 2 6 0.80 not defined not defined" in words
     assert words.index("CAM, unrefined 2") < words.index("NEGEV 2")
+
+
+def test_what_was_pooled_is_said(finished):
+    words = finished.words()
+    assert "The pixels under tiles of all test slides with truth are pooled" in words
+    assert "Slides of the class normal without a mask count as background throughout." in words
+    assert "AUROC and average precision are those of tumour." in words
+    assert "the mean of the probabilities of the tenth of its tiles that looks least like" in words
+
+
+@pytest.mark.parametrize(
+    ("pooling", "negative", "said"),
+    [
+        ("mean", None, "the mean of the probabilities of its tiles"),
+        ("max", "normal", "the probabilities of the one tile that looks least like normal"),
+        ("max", None, "the largest of its probabilities in the tiles of the slide, scaled"),
+        ("top_k", None, "in the tenth of the tiles where they are highest (top k), scaled"),
+    ],
+)
+def test_how_scores_are_pooled_is_said(make, pooling, negative, said):
+    study = make()
+    study.config["classify_tiles"]["pooling"] = pooling
+    study.config["labels"]["negative"] = negative
+    assert said in Page(study.report()).words()
 
 
 def test_charts_montages_and_training_are_there(finished):
     alts = finished.attributes("alt")
     for title in (
         "Precision and recall of pixels, all folds",
-        "ROC, all folds",
-        "Precision and recall, all folds",
+        "ROC of tumour, all folds",
+        "Precision and recall of tumour, all folds",
         "Confusion of slides, all folds",
         "Clusters, fold 0",
         "Classifier, fold 0: AUROC 0.75 on validation tiles",
         "NEGEV, fold 0: AUROC 0.75 on validation tiles",
     ):
         assert title in alts
-    assert "Classifier: the second; 0 pixel masks used." in finished.words()
+    assert "Classifier: the second; 0 pixel masks used; computed in fp32." in finished.words()
+    assert "On the same kind of CPU the same settings" in finished.words()
 
 
 def test_what_was_run_and_what_it_was_made_with(finished):
@@ -237,7 +264,9 @@ def test_a_study_without_masks_shows_heatmaps_and_measures_none(make):
         curves = study.root / f"evaluation/masks_{method}_curves.tsv"
         curves.write_text(curves.read_text().splitlines()[0] + "\n")
     page = Page(study.report())
-    assert "No tested slide has pixel truth" in page.words()
+    assert "No tested slide has pixel truth, so the heatmaps" in page.words()
+    study.slides = [slide_with(slide, mask=study.root / "gone.png") for slide in study.slides]
+    assert "pixel truth, or none could be used (see the notes" in Page(study.report()).words()
     assert "NEGEV: 0.25 mm² marked" in Page(page.cards()["good"]).words()
     assert len(page.numbers()) == 5
 

@@ -151,6 +151,17 @@ def test_wrong_rows_are_all_listed_with_their_lines(fresh):
     assert "line 4" in done.stderr and "none.tif" in done.stderr
 
 
+def test_one_slide_under_two_patients_is_refused(tmp_path):
+    study = Study.make(tmp_path, slides=4, **UNLABELLED)
+    rows = sheet_rows(study)
+    slides = study.folder / "cohort"
+    (slides / rows[3][1]).write_bytes((slides / rows[1][1]).read_bytes())
+    done = study.snakemake("--dry-run")
+    assert done.returncode != 0
+    said = f"slides {rows[1][0]} and {rows[3][0]} are the same file"
+    assert said in done.stderr + done.stdout
+
+
 def test_a_strange_file_name_works_and_is_not_executed(fresh, undisturbed):
     rows = sheet_rows(fresh)
     source = fresh.folder / "cohort" / rows[1][1]
@@ -178,6 +189,7 @@ def test_damage_is_found_named_and_repaired(undisturbed, tmp_path):
     remedy = found.stdout.split("Remedy: ")[1]
     assert f"rm -r {unit}; snakemake --cores 2 -R extract_features" in remedy
     shutil.rmtree(unit)
+    assert "is missing; run again with -R extract_features" in verify(study).stdout
     study.run("-R", "extract_features")
     assert verify(study).returncode == 0
     assert study.tree() == undisturbed.tree()

@@ -104,8 +104,12 @@ EDITS = {
     "nothing": (lambda s: None, set()),
     "key order and a comment": (shuffle_and_comment, set()),
     "3 written as 3.0": (lambda s: s.edit_config("train_clusters", count=3.0), set()),
-    "device, batch and workers": (
-        lambda s: s.edit_config("compute", device="cpu", batch=7, workers=1),
+    "device and batch": (
+        lambda s: s.edit_config("compute", device="cpu", batch=7),
+        set(),
+    ),
+    "the patience and memory of the check": (
+        lambda s: s.edit_config("compute", check_timeout_s=500, check_memory_mb=5000),
         set(),
     ),
     "threads": (lambda s: edit(s, "workflow/rules/refine.smk", "threads: 4", "threads: 1"), set()),
@@ -201,6 +205,14 @@ def test_a_removed_snakemake_folder_hides_nothing_and_reruns_nothing(study):
     assert set(study.would_run()) == STITCH
     study.edit_config("evaluate_classifier", bootstrap=101)
     assert set(study.would_run()) == STITCH | {"evaluate_classifier"}
+
+
+def test_older_results_copied_over_newer_ones_are_stale(study):
+    for index in study.results.glob("heatmaps/*/*.json"):
+        text = index.read_text()
+        assert '"min_polygon_um2":1000' in text
+        index.write_text(text.replace('"min_polygon_um2":1000', '"min_polygon_um2":999'))
+    assert set(study.would_run()) == STITCH
 
 
 def test_a_rerun_makes_only_the_slide_that_changed(study):

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ log = logging.getLogger(__name__)
 
 # ASAP has no holes; CAMELYON16 and 17 draw what is cut out of a tumour in groups of these names.
 ASAP_CUT_GROUPS = {"_2", "exclusion", "normal"}
+
+# What a damaged or foreign file makes of unpacking, parsing and reading, beside ValueError.
+DAMAGE = (TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+DAMAGE += (EOFError, OSError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def read_areas(path: Path) -> list[Area]:
         if path.suffix.lower() == ".gz":
             content = gzip.decompress(content)
         found = _xml_areas(content) if content.lstrip()[:1] == b"<" else _geojson_areas(content)
-    except (ValueError, TypeError, KeyError, IndexError, EOFError, OSError) as error:
+    except (ValueError, *DAMAGE) as error:
         raise ValueError(
             f"{path.name} is not a readable annotation file ({error}); export it again as GeoJSON"
             " from QuPath, or as XML from ASAP or ImageScope"

@@ -117,14 +117,6 @@ class CamTally:
         return (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 0.0)
 
 
-def pooled_probability(logits: np.ndarray) -> np.ndarray:
-    """Mean over tiles of softmax(logits): (N, C) -> (C,) float64; a uniform guess for N = 0."""
-    if len(logits) == 0:
-        return np.full(logits.shape[1], 1.0 / logits.shape[1])
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True).astype(np.float64))
-    return (raised / raised.sum(axis=1, keepdims=True)).mean(axis=0)
-
-
 def evidence_class(
     probability: Sequence[float],
     classes: Sequence[str],
@@ -135,8 +127,8 @@ def evidence_class(
     """The class whose cam is a slide's evidence, and why.
 
     probability: pooled over the slide's tiles, one number per class.
-    label: the slide's true class where it may be used (training and validation slides), else
-        None: the class is then the predicted one, so no test slide leans on its truth.
+    label: the slide's true class where it may be used (training slides), else None: the class is
+        then the predicted one, so that no slide that is tested or chosen on leans on its truth.
     negative: the class that means 'nothing here'. Evidence is never of that class, so that a
         heatmap always means the finding; such a slide shows the most probable finding instead.
     """

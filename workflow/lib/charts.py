@@ -13,15 +13,19 @@ DIAGONAL = ([0.0, 1.0], [0.0, 1.0])
 def label_charts(
     points: Sequence[Row], counts: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> list[dict]:
-    """ROC and precision-recall curves and the confusion of the classifier, as far as defined."""
-    charts = []
+    """ROC and precision-recall curves and the confusion of the classifier, as far as defined.
+
+    The titles name the class where all curves are of one.
+    """
+    charts, names = [], {row["class"] for row in points}
+    of = f" of {next(iter(names))}" if len(names) == 1 else ""
     if lines := roc_lines(points):
         named = {"x": "false positive rate", "y": "recall"}
         drawn = draw_lines(lines, **named, unit_square=True, chance=DIAGONAL)
-        charts.append(_chart("ROC, all folds", drawn))
+        charts.append(_chart(f"ROC{of}, all folds", drawn))
     if lines := precision_lines(points):
         drawn = draw_lines(lines, x="recall", y="precision", unit_square=True, steps=True)
-        charts.append(_chart("Precision and recall, all folds", drawn))
+        charts.append(_chart(f"Precision and recall{of}, all folds", drawn))
     if counts:
         charts.append(_chart("Confusion of slides, all folds", draw_confusion(counts, classes)))
     return charts

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from contextlib import AbstractContextManager
 
 import torch
@@ -12,15 +13,15 @@ BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # capabilities of processors, the la
 
 
 def prepare(device: str, *, threads: int, seed: int = 0) -> torch.device:
-    """Set torch up for this job and return the device behind "auto", "cpu" or "cuda".
+    """Set torch up for this job and return the device behind "auto", "cpu", "cuda" or "cuda:1".
 
     float32 stays float32 (no TF32), and algorithms are the deterministic ones wherever torch has
     them, so that the device changes results by rounding only. "cuda" without a GPU falls back to
     the CPU with a warning: slower, the same numbers.
     """
     found = choose(device)
-    if device == "cuda" and found == "cpu":
-        log.warning("compute.device is cuda, but torch sees no GPU here; using the CPU instead.")
+    if device.startswith("cuda") and found == "cpu":
+        log.warning("compute.device is %s, but torch sees no such GPU; using the CPU.", device)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks of cuBLAS
     torch.set_num_threads(max(1, threads))
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -32,10 +33,15 @@ def prepare(device: str, *, threads: int, seed: int = 0) -> torch.device:
 
 
 def choose(device: str) -> str:
-    """What "auto", "cpu" or "cuda" means on this machine: "cpu" or "cuda"."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"compute.device is {device!r}; write auto, cpu or cuda")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    """What "auto", "cpu", "cuda" or "cuda:1" means on this machine: a name that torch knows."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(f"compute.device is {device!r}; write auto, cpu, cuda or cuda:1")
+    if device == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    name, _, index = device.partition(":")
+    if index and int(index) >= torch.cuda.device_count():
+        return "cpu"
+    return "cuda" if name == "auto" else device
 
 
 def choose_precision(precision: str, device: torch.device) -> str:

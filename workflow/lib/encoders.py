@@ -18,6 +18,7 @@ from torch import nn
 
 from workflow.lib import checkpoints
 from workflow.lib.backbones import Normalise, build_backbone, supported
+from workflow.lib.devices import mixed
 from workflow.lib.inference import infer
 
 log = logging.getLogger(__name__)
@@ -129,14 +130,14 @@ def extract(
     """Features (B, D) float32 of tiles 0 .. count - 1, batch by batch, in order.
 
     read(indices) gives the tiles (B, t, t, 3) uint8.
-    precision "bf16" computes in bfloat16 where torch deems it safe (autocast): faster, and good
-    to about three digits. Raises ValueError naming the first tile whose features are not finite.
+    precision "bf16" computes in bfloat16 where torch deems it safe (devices.mixed): faster, and
+    good to about three digits.
+
+    Raises ValueError naming the first tile whose features are not finite.
     """
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"extract_features.precision is {precision!r}; write fp32 or bf16")
 
     def network(tiles: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with mixed(device, precision):
             return encoder(tiles)
 
     for rows, features in infer(network, read, count, batch=batch, device=device):

@@ -6,36 +6,43 @@ import json
 import os
 import re
 import uuid
+from collections import defaultdict
 from pathlib import Path
 
 WHOLE_BYTES = 16 << 20  # files up to this size are hashed whole
 SAMPLE_BYTES = 64 << 10
-SAMPLES = 16  # evenly spaced, head and tail included: a swapped slide cannot pass, a flipped
-# bit in the middle can; give the sheet a sha256 where that matters
+SAMPLES = 16  # evenly spaced, head and tail included: a swapped slide cannot pass, a block that was
+# copied again in the middle can; give the sheet a sha256 where that matters, or run -R check_slide
+HEAD_BYTES = 64 << 10  # where a DICOM file names its series and an index names its images
 SERIES_UID = re.compile(rb"\x20\x00\x0e\x00UI(.)\x00([0-9.]+)", re.DOTALL)
+KEYFILES = {".vms", ".vmu"}  # text files that name the images of a Hamamatsu slide
 
 
 def identity(path: Path) -> str:
-    """Hash of a slide's size and content (sampled above 16 MiB), companions included.
+    """Hash of a slide's size and content (sampled above 16 MiB), and the suffix of its name.
 
-    The modification time does not count. Companions are the data folder of a MIRAX slide and
-    the other instances of a DICOM series. Raises OSError when the file cannot be read.
+    The modification time and the rest of the name do not count; the suffix does, because readers
+    look at it. Companions count too: the data folder of a MIRAX slide, the images of a Hamamatsu
+    one, the other instances of a DICOM series. Raises OSError when a file cannot be read.
     """
     hasher = hashlib.sha256()
     for part in [path, *companions(path)]:
         name = "" if part == path else part.name  # a slide that was renamed is the same slide
         hasher.update(f"{name}:{part.stat().st_size}:".encode())
-        hasher.update(_sampled(part) if part == path else _head(part))
-    return hasher.hexdigest()[:32]
+        hasher.update(_sampled(part))
+    return hasher.hexdigest()[:32] + path.suffix.lower()
 
 
 def companions(path: Path) -> list[Path]:
     """Further files that a slide consists of, sorted."""
-    if path.suffix.lower() == ".mrxs" and path.with_suffix("").is_dir():
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs" and path.with_suffix("").is_dir():
         return sorted(file for file in path.with_suffix("").rglob("*") if file.is_file())
-    if path.suffix.lower() == ".dcm" and (series := _series(path)):
-        siblings = path.parent.glob("*.dcm")
-        return sorted(file for file in siblings if file != path and _series(file) == series)
+    if suffix in KEYFILES:
+        return _named_in(path)
+    if series := _series(path):
+        siblings = (file for file in path.parent.iterdir() if file != path and file.is_file())
+        return sorted(file for file in siblings if _series(file) == series)
     return []
 
 
@@ -68,6 +75,24 @@ class Identities:
         except OSError:
             return "unreadable"
 
+    def twins(self, slides: dict[str, Path]) -> list[str]:
+        """A sentence for every two of `slides` (id -> file) that are the same, suffix or not.
+
+        The same pixels under two patients would be learnt from and tested on. Files without a
+        byte are left to check_slide, which says that they are empty.
+        """
+        alike = defaultdict(list)
+        for slide, path in sorted(slides.items()):
+            found = self.of(path)
+            if found != "unreadable" and path.stat().st_size:
+                alike[found.split(".")[0]].append(slide)
+        return [
+            f"slides {first} and {other} are the same file; keep one of the two rows,"
+            " or correct the path of the wrong one"
+            for first, *others in alike.values()
+            for other in others
+        ]
+
     def save(self) -> None:
         """Write what was learnt, atomically; losing it costs only time."""
         if self.changed:
@@ -90,12 +115,20 @@ def _sampled(path: Path) -> bytes:
         return hasher.digest()
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return hashlib.sha256(stream.read(SAMPLE_BYTES)).digest()
+def _named_in(keyfile: Path) -> list[Path]:
+    """The files beside an ini file that one of its values names."""
+    with keyfile.open("rb") as stream:
+        text = stream.read(HEAD_BYTES).decode("utf-8", "replace")
+    values = {line.partition("=")[2].strip() for line in text.splitlines()}
+    names = (value for value in values if Path(value).name == value and "\0" not in value)
+    files = (keyfile.with_name(name) for name in names if name)
+    return sorted(file for file in files if file != keyfile and file.is_file())
 
 
 def _series(path: Path) -> bytes | None:
+    """The series that a DICOM file, whatever its name, belongs to; None for another file."""
     with path.open("rb") as stream:
-        found = SERIES_UID.search(stream.read(SAMPLE_BYTES))
+        if stream.read(132)[128:] != b"DICM":
+            return None
+        found = SERIES_UID.search(stream.read(HEAD_BYTES))
     return found.group(2)[: found.group(1)[0]] if found else None

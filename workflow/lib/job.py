@@ -25,15 +25,15 @@ import yaml
 
 from workflow.lib.explanation import sidecar
 from workflow.lib.identity import Identities
-from workflow.lib.recipe import recipe
+from workflow.lib.recipe import ROOT, recipe, shared_settings
 from workflow.lib.shard import Shard
-from workflow.lib.sheet import read_slides
+from workflow.lib.sheet import Slide, read_slides
 from workflow.lib.units import checksum, write_json
 
 log = logging.getLogger("workflow")
 
 # What only changes speed or place: never part of a recipe.
-EXECUTION = ("device", "batch", "workers")
+EXECUTION = ("device", "batch", "check_timeout_s", "check_memory_mb")
 
 
 def run(stage: Callable[..., None], snakemake: object | None = None) -> None:
@@ -144,7 +144,11 @@ def _from_command_line(stage: Callable[..., None]) -> dict:
     parser = argparse.ArgumentParser(
         prog=f"python -m workflow.scripts.{stage.__name__}", description=inspect.getdoc(stage)
     )
-    parser.add_argument("--configfile", type=Path, help="where settings not given here come from")
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        help="a study's config; settings not given here come from it, or from config/config.yaml",
+    )
     parser.add_argument("--sheet", type=Path, help="the slide sheet")
     parser.add_argument("--only", nargs="+", help="slide ids; without it the whole sheet")
     parameters = inspect.signature(stage).parameters
@@ -153,25 +157,51 @@ def _from_command_line(stage: Callable[..., None]) -> dict:
             _add_argument(parser, name, parameter.annotation)
     values = vars(parser.parse_args())
     configfile, sheet, only = (values.pop(key) for key in ("configfile", "sheet", "only"))
-    config = yaml.safe_load(configfile.read_text()) if configfile else {}
-    shared = {"seed": config.get("seed"), "weights": config.get("weights")}
-    defaults = shared | config.get("labels", {}) | config.get("compute", {})
-    defaults |= config.get(stage.__name__, {}) | {"threads": os.cpu_count(), "fold": 0}
+    config = _config(configfile) if configfile else {}
+    defaults = {"weights": config.get("weights"), "threads": os.cpu_count(), "fold": 0}
+    defaults |= (shared_settings(config) | config["compute"]) if config else {}
+    defaults |= config.get(stage.__name__, {})
     given = defaults | {key: value for key, value in values.items() if value is not None}
     if "shard" in parameters:
         labelled = bool(config.get("labels", {}).get("classes"))
         slides = read_slides(sheet, labelled=labelled) if sheet else []
+        if unknown := set(only or ()) - {slide.slide for slide in slides}:
+            parser.error(f"--only: no slide of the sheet is called {', '.join(sorted(unknown))}")
         slides = [slide for slide in slides if not only or slide.slide in only]
-        known = Identities(Path(os.devnull))
+        remembered = Path("results", config["study"], "identities.json") if config else os.devnull
+        known = Identities(Path(remembered))
         settings = {
             key: given.get(key)
             for key, parameter in parameters.items()
             if parameter.kind is parameter.KEYWORD_ONLY
             and key not in (*EXECUTION, "shard", "threads", "weights", "work", "fold", "method")
         }
-        identities = {slide.slide: known.of(slide.path) for slide in slides}
-        given["shard"] = Shard("all", slides, recipe(stage.__name__, settings, identities))
+        facts = {slide.slide: _row_facts(slide, known) for slide in slides}
+        given["shard"] = Shard("all", slides, recipe(stage.__name__, settings, facts))
     return _bind(stage, given, strict={})
+
+
+def _config(study: Path) -> dict:
+    """The config of a study over the defaults, as Snakemake merges them."""
+    defaults = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    return _merged(defaults, yaml.safe_load(study.read_text()) or {})
+
+
+def _merged(base: dict, own: dict) -> dict:
+    """`base` with the values of `own`, section by section."""
+    merged = dict(base)
+    for key, value in own.items():
+        sections = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if sections else value
+    return merged
+
+
+def _row_facts(slide: Slide, known: Identities) -> dict:
+    """What a stage that runs alone can see of a slide: its files by content, and its row."""
+    files = {"identity": slide.path, "tissue": slide.tissue, "mask": slide.mask}
+    facts = {name: known.of(file) for name, file in files.items() if file}
+    row = {"mpp": slide.mpp, "sha256": slide.sha256, "label": slide.label}
+    return facts | {name: value for name, value in row.items() if value is not None}
 
 
 def _bind(stage: Callable[..., None], given: dict, *, strict: dict) -> dict:

@@ -46,14 +46,19 @@ def ranking(
 
 
 def macro_ranking(
-    scores: np.ndarray, truth: np.ndarray, weights: np.ndarray, items: np.ndarray | None = None
+    scores: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    items: np.ndarray | None = None,
+    *,
+    positive: int | None = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """AUROC and average precision of `scores` (N, C) for `truth` (N,) int, each (B,).
 
-    Two classes: of the second one. More: the mean over classes, each against the rest; NaN where
-    a class is absent, because a mean over fewer classes is another metric.
+    Two classes: of the `positive` one. More: the mean over classes, each against the rest; NaN
+    where a class is absent, because a mean over fewer classes is another metric.
     """
-    classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
+    classes = [positive] if scores.shape[1] == 2 else range(scores.shape[1])
     each = [ranking(scores[:, c], truth == c, weights, items) for c in classes]
     return np.mean([a for a, _ in each], axis=0), np.mean([p for _, p in each], axis=0)
 

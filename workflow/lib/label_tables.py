@@ -28,48 +28,68 @@ class Scored:
     scores: np.ndarray
 
 
+def positive_class(classes: Sequence[str], negative: str | None) -> str | None:
+    """Of two classes the one that curves are of: not `negative`, else the second; None for more.
+
+    >>> positive_class(["tumour", "normal"], "normal"), positive_class(["benign", "cancer"], None)
+    ('tumour', 'cancer')
+    """
+    if len(classes) != 2:
+        return None
+    return next(name for name in reversed(classes) if name != negative)
+
+
 def metric_rows(
     slides: Sequence[Scored],
     *,
     level: str,
     method: str,
     classes: Sequence[str],
+    negative: str | None,
     replicates: int,
     seed: int,
 ) -> Iterator[dict]:
     """Rows of a metrics table: each fold, then `all`; slides without an item do not count.
 
     auroc, average_precision, accuracy and balanced_accuracy with intervals over patients, and the
-    cells of the confusion table, which are counts.
+    cells of the confusion table, which are counts. Of two classes, auroc and average_precision are
+    of `positive_class`; of more, the mean over all.
     """
+    positive = positive_class(classes, negative)
+    column = None if positive is None else classes.index(positive)
     for fold, members in _pools(slides):
         about = {"fold": fold, "level": level, "method": method, "n": len(members)}
-        measured, table = _measure(members, len(classes), replicates, seed)
+        measured, table = _measure(members, len(classes), column, replicates, seed)
         for name, value in measured.items():
             yield metric_row(name, *value, **about)
-        for (row, column), count in np.ndenumerate(table):
-            name = f"confusion[true={classes[row]},predicted={classes[column]}]"
+        for (true, predicted), count in np.ndenumerate(table):
+            name = f"confusion[true={classes[true]},predicted={classes[predicted]}]"
             yield metric_row(name, float(count), **about)
 
 
-def curve_rows(slides: Sequence[Scored], *, level: str, classes: Sequence[str]) -> Iterator[dict]:
+def curve_rows(
+    slides: Sequence[Scored], *, level: str, classes: Sequence[str], negative: str | None
+) -> Iterator[dict]:
     """Points of the ROC and precision-recall curves (`CURVES`), per fold and for all.
 
-    Two classes: the curve of the second; more: one of each class against the rest.
+    Two classes: the curve of `positive_class`; more: one of each class against the rest.
     """
+    positive = positive_class(classes, negative)
     for fold, members in _pools(slides):
         truth = np.repeat([slide.truth for slide in members], [len(s.scores) for s in members])
         scores = np.concatenate([slide.scores for slide in members])
-        for index in range(1 if len(classes) == 2 else 0, len(classes)):
+        for index, name in enumerate(classes):
+            if positive not in (None, name):
+                continue
             points = curves(scores[:, index], truth == index)
             last = len(points["threshold"]) - 1
             for point in np.unique(np.linspace(0, last, CURVE_POINTS).round().astype(int)):
-                about = {"level": level, "fold": fold, "class": classes[index]}
-                yield about | {name: float(values[point]) for name, values in points.items()}
+                about = {"level": level, "fold": fold, "class": name}
+                yield about | {axis: float(values[point]) for axis, values in points.items()}
 
 
 def _measure(
-    members: Sequence[Scored], classes: int, replicates: int, seed: int
+    members: Sequence[Scored], classes: int, positive: int | None, replicates: int, seed: int
 ) -> tuple[dict[str, Measured], np.ndarray]:
     """Metrics with their intervals over patients, and the confusion table of all items."""
     items = [len(slide.scores) for slide in members]
@@ -81,7 +101,7 @@ def _measure(
     tables = confusion(truth, predicted, patients, classes=classes)
 
     def metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        auroc, precision = macro_ranking(scores, truth, weights, patients)
+        auroc, precision = macro_ranking(scores, truth, weights, patients, positive=positive)
         ranked = {"auroc": auroc, "average_precision": precision}
         return ranked | agreement(np.tensordot(weights, tables, axes=1))
 

@@ -91,18 +91,20 @@ def sample_seeds(
     )
 
 
-def thin_foreground(
-    seeds: torch.Tensor, strength: torch.Tensor, generator: torch.Generator
-) -> torch.Tensor:
-    """Keep the foreground seeds of each tile with probability `strength` (B,) in 0..1.
+def thin_seeds(seeds: torch.Tensor, cams: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Keep the seeds of each tile only as often as its evidence (B, H, W) in 0..1 speaks for them.
 
-    strength: the strongest evidence of the tile, on the scale of its slide. Published seeds are
-    per image, whose strongest evidence is 1: nothing changes where a slide is one tile. Where it
-    is many, a tile without tumour would otherwise get as many foreground seeds as one full of
-    it, because P+ is a distribution within the tile, whatever its level.
+    Foreground seeds stay with the probability of the strongest evidence in the tile, background
+    seeds with that of the weakest against it. Published seeds are per image, scaled to hold both
+    a 1 and a 0: nothing changes where a slide is one tile. Where it is many, P+ and P- are
+    distributions within a tile, whatever its level: a tile without tumour would get as many
+    foreground seeds as one full of it, and a tile full of it as many background seeds.
     """
-    kept = torch.rand(len(seeds), generator=generator).to(seeds.device) < strength
-    return seeds.masked_fill((seeds == FOREGROUND) & ~kept[:, None, None], NO_SEED)
+    draws = torch.rand(2, len(seeds), generator=generator).to(seeds.device)
+    hot, cold = cams.amax(dim=(1, 2)), cams.amin(dim=(1, 2))
+    lost = (seeds == FOREGROUND) & (draws[0] >= hot)[:, None, None]
+    lost |= (seeds == BACKGROUND) & (draws[1] >= 1 - cold)[:, None, None]
+    return seeds.masked_fill(lost, NO_SEED)
 
 
 def sample_mask_seeds(

@@ -52,18 +52,20 @@ def coverage_attrs(levels: int, *, mpp: float, mpp0: float) -> dict:
     }
 
 
-def tiff_metadata(image: dict) -> dict:
+def tiff_metadata(image: dict, *, quantity: str) -> dict:
     """What tifffile turns into OME-XML, from the attributes of a heatmap group.
 
+    `quantity` is what the values are: probability, or evidence that was scaled to 0..1.
     The identifier follows from the names, not from the clock: the same heatmap, the same bytes.
     """
     (channel,), described = image["ome"]["omero"]["channels"], image["ome"]["multiscales"][0]
     mpp = described["datasets"][0]["coordinateTransformations"][0]["scale"][-1]
     name, label = described["name"], channel["label"]
+    shown = f"{quantity.capitalize()} of {label}"
     return {
         "axes": "CYX",
         "Name": name,
-        "Description": f"Probability of {label}: 255 is 1; 0 is none, or not looked at.",
+        "Description": f"{shown}: 255 is 1; 0 is none, or not looked at.",
         "PhysicalSizeX": mpp,
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": mpp,

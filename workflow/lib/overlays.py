@@ -70,11 +70,11 @@ def length_text(length_um: float) -> str:
     return f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
 
 
-def legend(width: int, *, um_per_px: float, name: str) -> np.ndarray:
+def legend(width: int, *, um_per_px: float, name: str, quantity: str) -> np.ndarray:
     """A strip (h, width, 3) uint8 to put below a picture: scale bar on the left, colours right.
 
-    `um_per_px` is of the picture, `name` is the class whose probability is shown. The colours are
-    shown on white, as they look on empty glass.
+    `um_per_px` is of the picture, `name` is the class whose `quantity` (probability or evidence) is
+    shown. The colours are shown on white, as they look on empty glass.
     """
     size = int(np.clip(width / 52, 11, 22))
     font = ImageFont.truetype(Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
@@ -100,15 +100,16 @@ def legend(width: int, *, um_per_px: float, name: str) -> np.ndarray:
         x = left + mark * (across - 1)
         draw.line([(x, top + bar), (x, top + bar + size // 4)], fill=INK)
         draw.text((x, below), f"{mark:g}", anchor="ma", fill=INK, font=font)
-    label = _fitting(name, lambda text: draw.textlength(text, font=font), left - end - 1.5 * size)
+    room = left - end - 1.5 * size
+    label = _fitting(quantity, name, lambda text: draw.textlength(text, font=font), room)
     draw.text((left - 0.7 * size, middle), label, anchor="rm", fill=INK, font=font)
     return np.asarray(strip)
 
 
-def _fitting(name: str, length: Callable[[str], float], room: float) -> str:
-    """The longest way to say of what the probability is that fits."""
+def _fitting(quantity: str, name: str, length: Callable[[str], float], room: float) -> str:
+    """The longest way to say what is shown, and of which class, that fits."""
     shorter = [f"{name[:count]}…" for count in range(len(name) - 1, 1, -1)]
-    for text in (f"probability of {name}", name, *shorter):
+    for text in (f"{quantity} of {name}", name, *shorter):
         if length(text) <= room:
             return text
     return ""

@@ -1,6 +1,7 @@
 """The rows that pixel metrics become: per fold and for all folds, per slide, and as a curve."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,14 +9,18 @@ import numpy as np
 from workflow.lib.pixel_metrics import (
     BINS,
     THRESHOLDS,
+    best_threshold,
     confusion,
     measure_overlaps,
     measure_ranking,
+    otsu_threshold,
     overlaps,
     precision_recall,
     pxap,
 )
 from workflow.lib.tables import metric_row
+
+log = logging.getLogger(__name__)
 
 SLIDES = ("slide", "fold", "method", "threshold", "dice_fg", "iou_fg", "pxap", "foreground")
 SLIDES += ("truth_uncovered", "n_pixels", "note")
@@ -36,6 +41,16 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Validated:
+    """Scores of a validation slide by truth (2, 1001); all of them as background if not `known`."""
+
+    slide: str
+    counts: np.ndarray
+    known: bool
+    masked: bool  # known from a pixel mask
+
+
+@dataclass(frozen=True)
 class Threshold:
     """Where a fold parts foreground from background, and the masked slides that had a say in it."""
 
@@ -43,6 +58,29 @@ class Threshold:
     fold: str
     value: float
     masks: frozenset[str] = frozenset()
+
+
+def choose_thresholds(
+    fold: str, slides: Sequence[Validated], findings: Set[str]
+) -> Iterator[Threshold]:
+    """The thresholds of a fold from its validation slides, as far as they give any.
+
+    `otsu_val` is of the scores of all of them, unless none is in `findings`, the slides not of the
+    negative class: Otsu would part noise from noise. `best_val` is of those with known truth.
+    """
+    scores, marked = np.zeros(BINS, np.int64), np.zeros((2, BINS), np.int64)
+    if any(slide.slide in findings for slide in slides):
+        scores = sum(slide.counts.sum(0) for slide in slides)
+    marked = sum((slide.counts for slide in slides if slide.known), marked)
+    voices = frozenset(slide.slide for slide in slides if slide.masked)
+    for rule, value, masks in (
+        ("otsu_val", otsu_threshold(scores), frozenset()),
+        ("best_val", best_threshold(marked), voices),
+    ):
+        if value is None:
+            log.warning("Fold %s: the validation slides give no threshold %s.", fold, rule)
+        else:
+            yield Threshold(rule, fold, value, masks)
 
 
 def metric_rows(
@@ -55,7 +93,8 @@ def metric_rows(
 ) -> list[dict]:
     """Rows of a metrics table: each fold, then `all`, every slide at its own fold's threshold.
 
-    pxap, pxap_chance, truth_uncovered; per rule threshold@rule, dice_fg@rule ... miou@rule.
+    pxap, pxap_chance, truth_uncovered; per rule threshold@rule, dice_fg@rule ... miou@rule. A slide
+    without a pixel under a tile is in no n but that of truth_uncovered: nothing was compared.
     """
     draws = {"replicates": replicates, "seed": seed}
     rows = []
@@ -68,14 +107,15 @@ def metric_rows(
             **draws,
         )
         for name, measured in ranked.items():
-            rows.append(metric_row(name, *measured, n=len(members), **about))
+            n = len(members) if name == "truth_uncovered" else _compared(members)
+            rows.append(metric_row(name, *measured, n=n, **about))
         for rule in sorted({threshold.rule for threshold in thresholds}):
             chosen = {t.fold: t for t in thresholds if t.rule == rule}
             parted = [slide for slide in members if slide.fold in chosen]
             if not parted:
                 continue
             voices = frozenset().union(*(chosen[slide.fold].masks for slide in parted))
-            about |= {"n": len(parted), "pixel_masks_used": len(voices)}
+            about |= {"n": _compared(parted), "pixel_masks_used": len(voices)}
             if fold in chosen:
                 rows.append(metric_row(f"threshold@{rule}", chosen[fold].value, **about))
             cells = np.stack([confusion(s.counts, chosen[s.fold].value) for s in parted])
@@ -117,6 +157,10 @@ def curve_rows(slides: Sequence[Counted], *, method: str) -> Iterator[dict]:
         for index in range(0, BINS, CURVE_STEP):
             point = (fold, method, THRESHOLDS[index], precision[index], recall[index])
             yield dict(zip(CURVES, point, strict=True))
+
+
+def _compared(slides: Sequence[Counted]) -> int:
+    return sum(bool(slide.counts.any()) for slide in slides)
 
 
 def _pools(slides: Sequence[Counted]) -> Iterator[tuple[str, list[Counted]]]:

@@ -65,13 +65,15 @@ def annotations(
     mpp: float,
     name: str,
     colour: tuple[int, int, int],
+    quantity: str,
     key: str,
 ) -> list[dict]:
     """The regions as GeoJSON features in level-0 px (x, y), as QuPath reads them.
 
     `scale_px0` is level-0 px per raster px, `mpp` um per raster px; outlines end at the border of
-    the slide, `size_px0` (height, width). `name` and `colour` are those of the class. Ids follow
-    from `key` (the slide and the method) and the outline, so that they stay when nothing changed.
+    the slide, `size_px0` (height, width). `name` and `colour` are those of the class, `quantity` is
+    what the heatmap shows of it, probability or evidence. Ids follow from `key` (the slide and the
+    method) and the outline, so that they stay when nothing changed.
     """
     border = np.array(size_px0[::-1], float)
     features = []
@@ -92,7 +94,7 @@ def annotations(
                     "objectType": "annotation",
                     "classification": {"name": name, "color": list(colour)},
                     "measurements": {
-                        "mean probability": round(region.mean, 4),
+                        f"mean {quantity}": round(region.mean, 4),
                         "area um2": round(region.pixels * mpp**2, 2),
                     },
                 },

@@ -37,15 +37,16 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
 
 
 def list_choices(models: Mapping[str, dict]) -> list[str]:
-    """How the epoch that was kept was chosen, and with how many pixel masks, from manifests.
+    """How the epoch that was kept was chosen, with how many pixel masks, and how it was computed.
 
-    Models are named "<kind>, fold <n>"; folds that chose alike are said once.
+    From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once.
     """
     said = {}
     for name, unit in models.items():
         facts = unit["facts"]
-        masks = facts.get("pixel_masks_used", 0)
-        said[f"{name.split(', fold')[0]}: {facts['chosen_by']}; {masks} pixel masks used."] = None
+        kind, masks = name.split(", fold")[0], facts.get("pixel_masks_used", 0)
+        made = f"{masks} pixel masks used; computed in {facts['precision']}"
+        said[f"{kind}: {facts['chosen_by']}; {made}."] = None
     return list(said)
 
 

@@ -103,13 +103,14 @@ def level_for(group: zarr.Group, side_px: int) -> int:
     return max((level for level, side in enumerate(sides) if side >= side_px), default=0)
 
 
-def write_ome_tiff(path: Path, group: zarr.Group) -> None:
+def write_ome_tiff(path: Path, group: zarr.Group, *, quantity: str) -> None:
     """Write a heatmap as a pyramidal OME-TIFF, uint8 with 255 = probability 1.
 
     BigTIFF, levels in SubIFDs, tiles of 256 px, zlib; pixel size and class name as in the zarr.
-    The same heatmap gives the same bytes.
+    Its description names the `quantity`: probability or evidence. The same heatmap gives
+    the same bytes.
     """
-    metadata = tiff_metadata(dict(group.attrs))
+    metadata = tiff_metadata(dict(group.attrs), quantity=quantity)
     mpp = metadata["PhysicalSizeX"]
     levels = [group[f"s{level}"] for level in range(count_levels(group))]
     with tifffile.TiffWriter(path, bigtiff=True, ome=True) as tiff:

@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "scipy": "scipy",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
     "shapely": "shapely",
+    "simplejpeg": "simplejpeg",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "tifffile": "tifffile",
@@ -36,6 +37,8 @@ DISTRIBUTIONS = {
     "torchvision": "torchvision",
     "zarr": "zarr",
 }
+# Libraries that decode through another one, without its name in any import of the project.
+IMPLIED = {"tifffile": {"imagecodecs"}}
 
 
 def canon(value: object) -> str:
@@ -83,6 +86,7 @@ def versions(script: Path, root: Path = ROOT) -> dict[str, str]:
     imported = set()
     for path in _modules(script, root).values():
         imported |= {name.split(".")[0] for name in _imports(ast.parse(path.read_text()))}
+    imported |= {implied for name in imported for implied in IMPLIED.get(name, ())}
     found = {}
     for distribution in sorted(DISTRIBUTIONS[name] for name in imported & set(DISTRIBUTIONS)):
         try:
@@ -108,6 +112,18 @@ def recipe(
         "versions": versions(script),
         "slides": slides,
         "made_of": made_of or {},
+    }
+
+
+def shared_settings(config: dict) -> dict[str, object]:
+    """Settings that scripts of several rules ask for, wherever they stand in a whole config."""
+    return {
+        "seed": config["seed"],
+        "max_quarantined": config["max_quarantined"],
+        **config["labels"],
+        "cam_scale": config["refine_masks"]["cam_scale"],
+        "pooling": config["classify_tiles"]["pooling"],
+        "window": config["stitch_heatmap"]["window"],
     }
 
 

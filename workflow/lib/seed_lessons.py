@@ -14,7 +14,7 @@ from workflow.lib.decoders import Decoder
 from workflow.lib.devices import mixed
 from workflow.lib.fitting import derive_seed
 from workflow.lib.inference import read_ahead, to_input
-from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_foreground
+from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_seeds
 
 TERMS = ("loss", "seed_loss", "negative_loss")
 Sample = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
@@ -24,14 +24,13 @@ class SeedBag:
     """Tiles with the maps that their seeds are drawn from.
 
     tiles: labelled 1 where the slide is of the fully negative class, else 0.
-    maps(indices) -> (B, t, t): evidence in 0..1, or pseudo-masks.
-    strength: (M,) float in 0..1, the strongest evidence of a tile (`thin_foreground`).
+    maps(indices) -> (B, t, t): evidence in 0..1, or pseudo-masks where `thinned` is False.
     """
 
     def __init__(
-        self, tiles: TileBag, maps: Callable[[torch.Tensor], torch.Tensor], strength: torch.Tensor
+        self, tiles: TileBag, maps: Callable[[torch.Tensor], torch.Tensor], *, thinned: bool
     ) -> None:
-        self.tiles, self.maps, self.strength = tiles, maps, strength
+        self.tiles, self.maps, self.thinned = tiles, maps, thinned
         self.negative = tiles.label.bool()
 
 
@@ -40,7 +39,7 @@ def cam_bag(tiles: TileBag, evidence: Sequence[torch.Tensor], tile_px: int) -> S
     rows = [torch.from_numpy(tiles.row[tiles.slide.numpy() == k]) for k in range(len(evidence))]
     kept = [maps[mine] for maps, mine in zip(evidence, rows, strict=True)]
     cams = torch.cat(kept) if kept else torch.zeros(0, 1, 1)
-    return SeedBag(tiles, lambda indices: upsample(cams[indices], tile_px), cams.amax(dim=(1, 2)))
+    return SeedBag(tiles, lambda indices: upsample(cams[indices], tile_px), thinned=True)
 
 
 def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
@@ -50,7 +49,7 @@ def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
         where = zip(tiles.slide[indices].tolist(), tiles.row[indices.numpy()], strict=True)
         return torch.from_numpy(np.stack([masks[slide][int(row)] for slide, row in where]))
 
-    return SeedBag(tiles, maps, torch.ones(len(tiles)))
+    return SeedBag(tiles, maps, thinned=False)
 
 
 def make_sampler(
@@ -172,8 +171,9 @@ class SeedLesson:
         maps: torch.Tensor,
         generator: torch.Generator,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        strength = bag.strength[indices].to(self.device)
-        seeds = thin_foreground(self.sample(maps, generator), strength, generator)
+        seeds = self.sample(maps, generator)
+        if bag.thinned:
+            seeds = thin_seeds(seeds, maps, generator)
         negative = bag.negative[indices].to(self.device)
         with mixed(self.device, self.precision):
             logits = self.model(tiles).float()

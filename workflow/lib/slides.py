@@ -156,7 +156,9 @@ def open_reader(
 ) -> SlideReader:
     """Open a slide. `mpp` (um per level-0 pixel, from the sheet) overrides what the file says.
 
-    The limits are check_slide's; later stages open slides that passed it and give none.
+    The limits are check_slide's; later stages open slides that passed it and give none. After
+    `max_bad_reads` unreadable regions the slide is given up: enough for surveys, and tile_slide
+    gives as many as its own limit needs.
 
     Raises Quarantine: E_IO, E_EMPTY, E_FORMAT, E_COMPANION, E_DIM, E_MPP, E_ZSTACK, E_MODALITY.
     """

@@ -119,5 +119,4 @@ class Study:
 
 
 def _by_slide(rows: Iterable[Row]) -> dict[str, Row]:
-    """The first row of each slide: where several folds test it, heatmaps are of the first, too."""
-    return {row["slide"]: row for row in reversed([*rows])}
+    return {row["slide"]: row for row in rows}

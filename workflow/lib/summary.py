@@ -123,8 +123,9 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
 def method_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dict]:
     """One row per refinement method, pooled over the folds.
 
-    method, n, pxap, chance, uncovered, and `rules`: per way to choose a threshold its name, the
-    thresholds of the folds, how many pixel masks took part in the choice, and the overlaps.
+    method, pxap and the number n of slides that it is of, chance, uncovered, and `rules`: per way
+    to choose a threshold its name, the thresholds of the folds, the slides that they parted, how
+    many pixel masks took part in the choice, and the overlaps.
     """
     table = []
     for method, name in methods.items():
@@ -136,7 +137,7 @@ def method_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dic
         table.append(
             {
                 "method": name,
-                "n": next(iter(rows.values()))["n"],
+                "n": rows["pxap"]["n"] if "pxap" in rows else "",
                 "pxap": with_interval(rows.get("pxap"), 1),
                 "chance": value_of(rows.get("pxap_chance"), 1),
                 "uncovered": with_interval(rows.get("truth_uncovered")),
@@ -173,11 +174,12 @@ def _rule(rule: str, rows: dict[str, Row], own: Sequence[Row]) -> dict:
     metric = f"threshold@{rule}"
     chosen = sorted({row["value"] for row in own if row["metric"] == metric and row["value"]})
     cells = {title: rows.get(f"{name}@{rule}") for name, title in OVERLAPS.items()}
-    masks = [row["pixel_masks_used"] for row in cells.values() if row]
+    row = next((row for row in cells.values() if row), {})
     return {
         "rule": RULES.get(rule, "none could be chosen"),
         "thresholds": ", ".join(f"{float(value):.2f}" for value in chosen),
-        "masks": masks[0] if masks else "",
+        "n": row.get("n", ""),
+        "masks": row.get("pixel_masks_used", ""),
         "cells": {title: with_interval(row) for title, row in cells.items()},
     }
 

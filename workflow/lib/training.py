@@ -14,6 +14,7 @@ from workflow.lib.fitting import fit
 from workflow.lib.inference import infer, to_input
 from workflow.lib.label_metrics import macro_ranking
 
+LAST_EPOCH = "the last epoch, because not every class has a validation tile"
 CHOSEN_BY = "lowest validation loss of tiles, every slide of a class and every class counted alike"
 
 
@@ -60,10 +61,19 @@ def train(
         device=device,
     )
     groups = _parameter_groups(model, learning_rate, backbone_learning_rate_factor, weight_decay)
-    outcome = fit(lesson, groups, epochs=epochs, patience=patience, seed=seed, work=work, key=key)
+    # A validation split without one of the classes would choose the epoch that never says it.
+    complete = len(validation.label.unique()) == len(model.classes)
+    outcome = fit(
+        lesson,
+        groups,
+        epochs=epochs,
+        patience=patience if complete else None,
+        seed=seed,
+        work=work,
+        key=key,
+    )
     validated = outcome.pop("validated")
-    chosen_by = CHOSEN_BY if validated else "the last epoch, without validation slides"
-    return {**outcome, "chosen_by": chosen_by}
+    return {**outcome, "chosen_by": CHOSEN_BY if validated else LAST_EPOCH}
 
 
 class LabelLesson:

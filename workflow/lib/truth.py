@@ -4,6 +4,8 @@ One rule for every kind of file: a mask pixel has the label found at its centre.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +55,11 @@ def read_mask(
         return rasterise(areas, steps=steps, rows=rows, width=out_shape[1])
     centres[0] = centres[0][slice(*rows)]
     if suffix in TIFFS:
-        try:
-            with tifffile.TiffFile(path) as file:
-                return _sample(path, _open_tiff(path, file), shape_px0, centres)
-        except tifffile.TiffFileError as error:
-            raise _broken(path, error) from error
+        with _decoding(path), tifffile.TiffFile(path) as file:
+            return _sample(path, _open_tiff(path, file), shape_px0, centres)
     if suffix in IMAGES:
-        return _sample(path, _open_image(path), shape_px0, centres)
+        with _decoding(path):
+            return _sample(path, _open_image(path), shape_px0, centres)
     raise ValueError(
         f"{path.name} is no mask that can be read; give a label image ({_list(IMAGES | TIFFS)})"
         f" or a drawing ({_list(DRAWINGS)})"
@@ -141,8 +141,6 @@ def _open_image(path: Path) -> np.ndarray:
             return np.asarray(image)  # of a palette image the indices, which are the labels
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path.name} is too large for its format; save a tiled TIFF") from error
-    except (OSError, SyntaxError) as error:
-        raise _broken(path, error) from error
 
 
 def _sample(
@@ -191,8 +189,18 @@ def _fits(shape: tuple[int, int], shape_px0: tuple[int, int]) -> bool:
     return least < most
 
 
-def _broken(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path.name} is not a readable image ({error}); save it again")
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turns what a decoder raises on a damaged file, each its own kind, into a ValueError."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(path.name):
+            raise
+        found = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path.name} is not a readable image ({found}); save it again") from error
 
 
 def _size(shape: tuple[int, int]) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from workflow.lib.recipe import canon, digest
-from workflow.lib.verdicts import Quarantine, is_transient
+from workflow.lib.verdicts import Quarantine
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,15 @@ def make_unit(
 ) -> dict:
     """Make the unit `folder` unless it stands with this recipe; its verdict and recipe.
 
+    A unit with a bad verdict of its own is made again: the file may have been repaired since.
+
     `work(draft)` writes the files and returns the facts; a verdict `carried` from upstream that is
     a quarantine takes its place. A draft is removed whatever happens.
     """
     recipe = digest(made_from)
     try:
         known = manifest(folder)
-        if known["recipe"] == recipe and not is_transient(known["verdict"]):
+        if known["recipe"] == recipe and (known["verdict"].startswith("ok") or carried):
             return {"verdict": known["verdict"], "recipe": recipe}
     except (OSError, ValueError):
         pass  # absent or torn: make it
@@ -115,7 +117,9 @@ def write_json(file: Path, value: dict) -> None:
 
 def _standing(found: dict) -> str:
     """A unit as its successors see it: a verdict that storage caused may go, recipe unchanged."""
-    return found["recipe"] if found["verdict"].startswith("ok") else digest(found["verdict"])
+    if found["verdict"].startswith("ok"):
+        return found["recipe"]
+    return digest([found["verdict"], found["sentence"]])
 
 
 def _work(draft: Path, work: Callable[[Path], dict | None], carried: dict | None) -> dict:

@@ -28,17 +28,16 @@ REMEDIES: dict[str, str] = {
     " check_slide.max_side_px0 if the size is real.",
     "E_CRASH": "Reading the file stopped the reader: the file is damaged; copy or export it again.",
     "E_TIMEOUT": "Reading the file took too long: check the storage, then raise"
-    " check_slide.timeout_s or copy the slide again.",
+    " compute.check_timeout_s and run again with -R check_slide, or copy the slide again.",
     "E_ZSTACK": "The file holds several focal planes or time points: export one plane as a slide.",
     "E_MODALITY": "The file is not a brightfield 8-bit RGB slide (fluorescence, 16 bit, more"
     " channels): leave it out, or set check_slide.allow_fluorescence if it is wanted.",
     "E_IO": "The file cannot be read or changed while it was read: check that it exists, its"
     " permissions and the storage, then run again.",
-    "E_OOM": "Reading the file needed more memory than allowed: raise check_slide.memory_mb, or"
-    " export the slide as a tiled pyramid.",
+    "E_OOM": "Reading the file needed more memory than allowed: raise"
+    " compute.check_memory_mb and run again with -R check_slide, or export the slide as a tiled"
+    " pyramid.",
 }
-
-_TRANSIENT = frozenset({"E_IO", "E_TIMEOUT", "E_OOM"})
 
 
 class Quarantine(Exception):
@@ -60,8 +59,3 @@ class Quarantine(Exception):
 
 class BadPixels(Exception):
     """A region that the file stores but nobody can decode; the rest of the slide is readable."""
-
-
-def is_transient(code: str) -> bool:
-    """Whether the same file may pass when it is simply tried again (storage, load, memory)."""
-    return code in _TRANSIENT

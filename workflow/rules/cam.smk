@@ -20,7 +20,7 @@ rule make_cams:
     resources:
         mem_mb=memory(3000),
     params:
-        recipe=recipe("make_cams", shared=["classes", "negative"]),
+        recipe=recipe("make_cams", shared=["classes", "negative", "pooling"]),
     script:
         "../scripts/make_cams.py"
 

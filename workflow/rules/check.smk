@@ -2,7 +2,8 @@
 Which slides can be used.
     needs   the slide files
     gives   checks/{shard}.json   a verdict per slide (ok, or quarantined with a code)
-            verdicts.tsv          all of them; fails the run above max_quarantined
+            verdicts.tsv          all of them; fails the run above max_quarantined.
+                                  What later stages put aside is in the report.
 """
 
 

@@ -18,7 +18,7 @@ from workflow.lib.checkpoints import identity as checkpoint_identity
 from workflow.lib.configuration import check_config, schema_faults
 from workflow.lib.explanation import note_change, recorded_recipe
 from workflow.lib.identity import Identities
-from workflow.lib.recipe import canon, recipe as make_recipe
+from workflow.lib.recipe import canon, recipe as make_recipe, shared_settings
 from workflow.lib.shard import assign_shards
 from workflow.lib.sheet import SheetError, read_sheet
 from workflow.lib.splits import count_folds
@@ -47,6 +47,13 @@ FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds
 METHODS = config["refine_masks"]["methods"] if LABELLED else []
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
+
+if workflow.is_main_process:
+    problems = IDENTITIES.twins({name: slide.path for name, slide in SLIDES.items()})
+    IDENTITIES.save()
+    if problems:
+        sentences = "\n".join(f"  {problem}" for problem in problems)
+        raise WorkflowError(f"{config['slides']} names a slide twice:\n{sentences}")
 
 
 wildcard_constraints:
@@ -104,10 +111,7 @@ def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards:
     made_of  other inputs that are not files of the workflow, such as a checkpoint's hash
     drop     keys of the config section that only shape the workflow
     """
-    known = {"seed": config["seed"], "max_quarantined": config["max_quarantined"]}
-    known |= config["labels"] | {"cam_scale": config["refine_masks"]["cam_scale"]}
-    known |= {"pooling": config["classify_tiles"]["pooling"]}
-    known |= {"window": config["stitch_heatmap"]["window"]}
+    known = shared_settings(config)
     section = {key: value for key, value in config.get(stage, {}).items() if key not in drop}
     settings = section | {key: known[key] for key in shared}
 
@@ -126,12 +130,21 @@ def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards:
     return params
 
 
-def restore_records():
-    """Give Snakemake back the params of results that it has no record of.
+def params_of(record):
+    """The params that a record of Snakemake holds; None where it is absent or torn."""
+    try:
+        return json.loads(record.read_text()).get("params")
+    except (OSError, ValueError):
+        return None
 
-    Where .snakemake was lost or results were copied, Snakemake compares nothing and an edit would
-    pass unseen. Every result carries the recipe that it was made with, so the record is written
-    anew from it, in Snakemake's own form, and an edit is seen as ever.
+
+def restore_records():
+    """Give Snakemake back the params of results that it has no record of, or another's.
+
+    Where .snakemake was lost, or older results were copied over newer ones, Snakemake compares
+    nothing or the wrong thing and an edit would pass unseen. Every result carries the recipe that
+    it was made with, so the record is written anew from it, in Snakemake's own form, and an edit
+    is seen as ever.
     """
     for stage in RECIPES:
         for output in workflow.get_rule(stage).output:
@@ -141,9 +154,10 @@ def restore_records():
                 record = Path(
                     ".snakemake/metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1]
                 )
-                if not record.exists() and (made_with := recorded_recipe(Path(file))):
+                made_with = recorded_recipe(Path(file))
+                params = [repr(canon(made_with))]
+                if made_with and params_of(record) != params:
                     record.parent.mkdir(parents=True, exist_ok=True)
-                    params = [repr(canon(made_with))]
                     record.write_text(
                         json.dumps({"rule": stage, "params": params, "record_format_version": 6})
                     )

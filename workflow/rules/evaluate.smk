@@ -21,7 +21,10 @@ rule evaluate_classifier:
     conda:
         "../../envs/imaging.yaml"
     params:
-        recipe=recipe("evaluate_classifier", shared=["seed", "classes", "level", "pooling"]),
+        recipe=recipe(
+            "evaluate_classifier",
+            shared=["seed", "classes", "negative", "level", "pooling"],
+        ),
     script:
         "../scripts/evaluate_classifier.py"
 

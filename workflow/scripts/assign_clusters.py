@@ -42,6 +42,7 @@ def assign_clusters(
         group = create_group(folder / "assignments.zarr", {"fold": fold})
         write_rows(group, "assignments", np.concatenate(ids))
         write_rows(group, "distance", np.concatenate(distance))
+        write_rows(group, "bad", store["bad"][:])
         return {"tiles": array.shape[0], "k": len(found.centroids)}
 
     visit(assignments, shard, work, upstream=[features.parent, trained])

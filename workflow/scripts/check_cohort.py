@@ -18,7 +18,11 @@ COLUMNS = (
 
 
 def check_cohort(checks: list[Path], verdicts: Path, *, max_quarantined: float) -> None:
-    """Write one row per slide; fail when more than the share `max_quarantined` is unusable."""
+    """Write one row per slide; fail when more than the share `max_quarantined` is unusable.
+
+    The verdicts are those of check_slide. A slide that a later stage puts aside (too coarse, too
+    many unreadable tiles) passes here; the report lists it.
+    """
     rows = [
         _row(slide, manifest(index.parent / slide))
         for index in checks

@@ -16,8 +16,8 @@ def check_slide(
     checks: Path,
     *,
     shard: Shard,
-    timeout_s: float,
-    memory_mb: int,
+    check_timeout_s: float,
+    check_memory_mb: int,
     max_side_px0: int,
     mpp_min: float,
     mpp_max: float,
@@ -26,8 +26,9 @@ def check_slide(
 ) -> None:
     """Write what each slide is (size, mpp, levels, warnings) or why it is quarantined.
 
-    Every slide is opened in a process of its own with `timeout_s` seconds and `memory_mb` MB, so
-    that a damaged file can end only itself. `max_bad_tiles` is a share of the tiles that are tried.
+    Every slide is opened in a process of its own with `check_timeout_s` seconds and
+    `check_memory_mb` MB, so that a damaged file can end only itself. `max_bad_tiles` is a
+    share of the tiles that are tried.
     """
 
     def work(slide: Slide, folder: Path) -> dict:
@@ -35,8 +36,8 @@ def check_slide(
             slide.path,
             mpp=slide.mpp,
             sha256=slide.sha256,
-            timeout_s=timeout_s,
-            memory_mb=memory_mb,
+            timeout_s=check_timeout_s,
+            memory_mb=check_memory_mb,
             max_side_px0=max_side_px0,
             mpp_min=mpp_min,
             mpp_max=mpp_max,

@@ -64,6 +64,7 @@ def classify_tiles(
         group = create_group(folder / "scores.zarr", {"classes": classes, "fold": fold})
         write_rows(group, "logits", logits)
         write_rows(group, "probability", probability)
+        write_rows(group, "bad", store.bad)
         facts = {"tiles": len(store), "pooled": None, "predicted": None}
         if (good := ~store.bad).any():
             index = classes.index(negative) if negative in classes else None

@@ -61,7 +61,8 @@ def draw_overlay(
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
         drawn = outline(blend(picture, placed), mask)
         um_per_px = float(step_px0[1] * facts["mpp"] / facts["scale_px0"])
-        strip = legend(width, um_per_px=um_per_px, name=facts["class"])
+        shown = {"name": facts["class"], "quantity": facts["quantity"]}
+        strip = legend(width, um_per_px=um_per_px, **shown)
         overlay = Image.fromarray(np.concatenate([drawn, strip]))
         overlay.save(folder / "overlay.jpg", quality=90, subsampling=0)
         log.info("%s: drawn as %d x %d px.", slide.slide, *overlay.size)

@@ -24,6 +24,7 @@ def evaluate_classifier(
     *,
     shard: Shard,
     classes: list[str],
+    negative: str | None,
     level: str,
     pooling: str,
     seed: int,
@@ -31,7 +32,8 @@ def evaluate_classifier(
 ) -> None:
     """Score each test slide and, at level `image`, each tile under the label of its image.
 
-    At other levels nobody says which tiles of a slide show its label, so tiles are not scored.
+    At other levels nobody says which tiles of a slide show its label, so tiles are not scored. Nor
+    is a tile that could not be read: there is nothing on it.
     """
     known = {slide.slide for slide in shard.slides}
     folders = {index.parent.name.removeprefix("fold"): index.parent for index in scores}
@@ -41,14 +43,15 @@ def evaluate_classifier(
         if row["split"] == "test" and row["fold"] in folders and row["slide"] in known
     ]
     read = [_read(row, folders[row["fold"]], classes) for row in tested]
-    draws = {"classes": classes, "replicates": bootstrap, "seed": seed}
+    about = {"classes": classes, "negative": negative}
+    draws = {"replicates": bootstrap, "seed": seed} | about
     whole = [slide for slide, _, _ in read]
     rows = list(metric_rows(whole, level=level, method=f"classifier ({pooling})", **draws))
-    points = list(curve_rows(whole, level=level, classes=classes))
+    points = list(curve_rows(whole, level=level, **about))
     if level == "image":
         tiles = [of_tiles for _, of_tiles, _ in read]
         rows += metric_rows(tiles, level="tile", method="classifier", **draws)
-        points += curve_rows(tiles, level="tile", classes=classes)
+        points += curve_rows(tiles, level="tile", **about)
     write_table(evaluation, METRICS, rows)
     write_table(curves, CURVES, points)
     columns = ["slide", "fold", "patient", "label", "predicted"]
@@ -58,11 +61,12 @@ def evaluate_classifier(
 
 
 def _read(row: dict, folder: Path, classes: list[str]) -> tuple[Scored, Scored, dict]:
-    """A test slide as a whole, its tiles, and its row in the table of slides."""
+    """A test slide as a whole, its readable tiles, and its row in the table of slides."""
     slide = row["slide"]
     about = {key: row[key] for key in ("slide", "patient", "fold")}
     about["truth"] = classes.index(row["label"])
-    pooled, probability, predicted, note = None, np.zeros((0, len(classes))), None, None
+    none, count = np.zeros((0, len(classes))), 0
+    pooled, probability, predicted, note = None, none, None, None
     if usable(folder, [slide]):
         group = open_group(folder / slide / "scores.zarr")
         if group.attrs["classes"] != classes or str(group.attrs["fold"]) != row["fold"]:
@@ -71,11 +75,11 @@ def _read(row: dict, folder: Path, classes: list[str]) -> tuple[Scored, Scored, 
                 f" but fold {row['fold']} and {classes} are expected: classify its tiles again"
             )
         facts, probability = manifest(folder / slide)["facts"], group["probability"][:]
+        count, probability = len(probability), probability[~group["bad"][:]]
         pooled, predicted = facts["pooled"], facts["predicted"]
         note = "no tile to classify" if pooled is None else None
     else:
         note = "not classified; its verdict says why"
-    none = np.zeros((0, len(classes)))
     of_slide = Scored(
         **about,
         predicted=np.array([classes.index(predicted)] if predicted else [], int),
@@ -83,7 +87,7 @@ def _read(row: dict, folder: Path, classes: list[str]) -> tuple[Scored, Scored, 
     )
     of_tiles = Scored(**about, predicted=probability.argmax(1), scores=probability)
     listed = {key: row[key] for key in ("slide", "fold", "patient", "label")}
-    listed |= {"predicted": predicted, "tiles": len(probability), "note": note}
+    listed |= {"predicted": predicted, "tiles": count, "note": note}
     listed |= {
         f"score[{c}]": s for c, s in zip(classes, pooled or [None] * len(classes), strict=True)
     }

@@ -53,8 +53,9 @@ def evaluate_clusters(
 
 
 def _sizes(unit: Path) -> np.ndarray:
-    """How many tiles of a slide each cluster has."""
-    return np.bincount(open_group(unit / "assignments.zarr")["assignments"][:], minlength=1)
+    """How many readable tiles of a slide each cluster has."""
+    group = open_group(unit / "assignments.zarr")
+    return np.bincount(group["assignments"][:][~group["bad"][:]], minlength=1)
 
 
 def _measure(

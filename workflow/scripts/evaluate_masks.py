@@ -1,7 +1,6 @@
 """Compare heatmaps with pixel truth, out of fold."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,13 @@ import numpy as np
 from workflow.lib.codes import to_codes
 from workflow.lib.heatmaps import read_bands, stitch_maps
 from workflow.lib.job import run
-from workflow.lib.pixel_metrics import BINS, best_threshold, count_bands, otsu_threshold
+from workflow.lib.pixel_metrics import BINS, count_bands
 from workflow.lib.pixel_tables import (
     CURVES,
     SLIDES,
     Counted,
-    Threshold,
+    Validated,
+    choose_thresholds,
     curve_rows,
     metric_rows,
     slide_rows,
@@ -50,7 +50,8 @@ def evaluate_masks(
     Where there are masks at all, a slide of the class `negative` needs none: all of it is
     background, and leaving it out would hide what is falsely marked there. How much of the truth
     lies outside of the tiles is a row of its own. Thresholds are chosen on the validation slides
-    of the fold: `otsu_val` without their masks, `best_val` with them.
+    of the fold: `otsu_val` without their masks, `best_val` with them. There is no `otsu_val` where
+    all of them are `negative`: it would only part noise from noise.
     """
     masks = {
         slide.slide: slide.mask
@@ -62,16 +63,20 @@ def evaluate_masks(
     units, facts = tiles[0].parent, checks[0].parent
     tested = [row for row in placed if row["split"] == "test" and row["slide"] in masks]
     counted = [_count(row, heatmaps[0].parent, facts, masks) for row in tested]
+    findings = {row["slide"] for row in placed if row["label"] != negative}
     thresholds = []
     for folder in sorted({index.parent for index in refined}) if tested else []:
         fold = folder.name.removeprefix("fold")
         members = [r["slide"] for r in placed if (r["fold"], r["split"]) == (fold, "val")]
-        thresholds += _choose(fold, folder, usable(folder, members), units, facts, masks, window)
+        about = (folder, units, facts, masks, window)
+        seen = [_validate(slide, *about) for slide in usable(folder, members)]
+        thresholds += choose_thresholds(fold, seen, findings)
     rows = metric_rows(counted, thresholds, method=method, replicates=bootstrap, seed=seed)
     write_table(evaluation, METRICS, rows)
     write_table(slides, SLIDES, slide_rows(counted, thresholds, rule="otsu_val", method=method))
     write_table(curves, CURVES, curve_rows(counted, method=method))
-    log.info("%s: %d slides compared with their pixel masks.", method, len(counted))
+    compared = sum(bool(slide.counts.any()) for slide in counted)
+    log.info("%s: %d of %d slides compared with pixel truth.", method, compared, len(counted))
 
 
 def _count(row: dict[str, str], maps: Path, facts: Path, masks: dict[str, Path | None]) -> Counted:
@@ -90,33 +95,21 @@ def _count(row: dict[str, str], maps: Path, facts: Path, masks: dict[str, Path |
     return Counted(**about, counts=counts, uncovered=uncovered)
 
 
-def _choose(
-    fold: str,
-    refined: Path,
-    slides: list[str],
-    tiles: Path,
-    facts: Path,
-    masks: dict[str, Path | None],
-    window: str,
-) -> Iterator[Threshold]:
-    """The thresholds of a fold, from its validation slides: without truth, and with it."""
-    pool, marked = np.zeros((2, 2, BINS), np.int64)
-    masked = frozenset(slide for slide in slides if masks.get(slide))
-    for slide in slides:
-        store = Tiles(tiles / slide / "tiles.zarr")
-        geometry, bands = stitch_maps(store, open_group(refined / slide / "refined.zarr"), window)
-        coded = ((row, to_codes(probability), covered) for row, probability, covered in bands)
-        counts, _ = count_bands(coded, _truth(masks.get(slide), facts / slide, geometry))
-        pool += counts
-        marked += counts if slide in masks else 0
-    for rule, value, voices in (
-        ("otsu_val", otsu_threshold(pool.sum(0)), frozenset()),
-        ("best_val", best_threshold(marked), masked),
-    ):
-        if value is None:
-            log.warning("Fold %s: the validation slides give no threshold %s.", fold, rule)
-        else:
-            yield Threshold(rule, fold, value, voices)
+def _validate(
+    slide: str, refined: Path, tiles: Path, facts: Path, masks: dict[str, Path | None], window: str
+) -> Validated:
+    """The scores of a validation slide; without its truth where the mask cannot be used."""
+    store = Tiles(tiles / slide / "tiles.zarr")
+    geometry, bands = stitch_maps(store, open_group(refined / slide / "refined.zarr"), window)
+    known, mask = slide in masks, masks.get(slide)
+    try:
+        truth = _truth(mask, facts / slide, geometry)
+    except ValueError as error:
+        log.warning("%s has no say in the threshold best_val: %s.", slide, error)
+        known, truth = False, _truth(None, facts / slide, geometry)
+    coded = ((row, to_codes(probability), covered) for row, probability, covered in bands)
+    counts, _ = count_bands(coded, truth)
+    return Validated(slide, counts, known=known, masked=known and mask is not None)
 
 
 def _check_fold(slide: str, facts: dict, fold: str) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from workflow.lib.devices import prepare
+from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.encoders import Encoder, build_encoder, extract
 from workflow.lib.inference import check_tiles
 from workflow.lib.job import run
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,12 @@ def extract_features(
     batch: int,
     threads: int,
 ) -> None:
-    """Write features (N, D) float32 for the N tiles of each slide, in the order of the tiles."""
+    """Write features (N, D) float32 for the N tiles of each slide, in the order of the tiles.
+
+    A tile that could not be read has the features of a white one, and is marked bad.
+    """
     where = prepare(device, threads=threads, seed=seed)
+    computed = choose_precision(precision, where)
 
     @functools.cache  # once for the shard, and only if a slide needs it
     def network() -> Encoder:
@@ -48,13 +52,14 @@ def extract_features(
         group = create_group(folder / "features.zarr", attrs)
         rows = create_rows(group, "features", (len(store), network().dim), "float32")
         found = extract(
-            network(), store.batch, len(store), precision=precision, batch=batch, device=where
+            network(), store.batch, len(store), precision=computed, batch=batch, device=where
         )
         try:
             append_rows(rows, found)
         except ValueError as error:
             raise ValueError(f"{slide.slide}: {error}") from error
-        return {"tiles": len(store), "dim": network().dim}
+        write_rows(group, "bad", store.bad)
+        return {"tiles": len(store), "dim": network().dim, "precision": computed}
 
     visit(features, shard, work, upstream=[tiles.parent])
 

@@ -4,13 +4,16 @@ import functools
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.special import softmax
 
-from workflow.lib.cams import CamTally, evidence_class, pooled_probability
+from workflow.lib.cams import CamTally, evidence_class
 from workflow.lib.classifiers import Classifier
 from workflow.lib.devices import prepare
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
+from workflow.lib.pooling import Pooling, pool_tiles
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, write_rows
@@ -28,6 +31,7 @@ def make_cams(
     shard: Shard,
     fold: int,
     classes: list[str],
+    pooling: Pooling,
     negative: str | None,
     device: str,
     batch: int,
@@ -35,9 +39,11 @@ def make_cams(
 ) -> None:
     """Write raw evidence for every class and tile, and note which class a slide's evidence is of.
 
-    Training and validation slides show their true class, test slides the predicted one; the
-    negative class is never shown. The lowest and highest evidence of the slide are noted, so that
-    later stages can scale it without a second look.
+    Training slides show their true class, validation and test slides the predicted one (as
+    classify_tiles pools it); the negative class is never shown.
+
+    The lowest and highest evidence of the slide are noted, so that later stages can scale it
+    without a second look.
     """
     split = {row["slide"]: row["split"] for row in read_table(splits) if int(row["fold"]) == fold}
     where = prepare(device, threads=threads)
@@ -64,9 +70,9 @@ def make_cams(
         append_rows(array, tally.watch(found))
         write_rows(group, "logits", tally.logits)
         shown, why = evidence_class(
-            pooled_probability(tally.logits[~store.bad]),
+            _pool(tally.logits[~store.bad], pooling, classes, negative),
             classes,
-            label=None if split[slide.slide] == "test" else slide.label,
+            label=slide.label if split[slide.slide] == "train" else None,
             negative=negative,
         )
         low, high = tally.span(classes.index(shown), ~store.bad)
@@ -74,6 +80,16 @@ def make_cams(
         return {"tiles": len(store), "class": shown, "why": why, "low": low, "high": high}
 
     visit(cams, shard, work, upstream=[tiles.parent, splits, trained], only=split)
+
+
+def _pool(
+    logits: np.ndarray, pooling: Pooling, classes: list[str], negative: str | None
+) -> np.ndarray:
+    """Class probabilities (C,) of a slide; those of a uniform guess where it has no tile."""
+    if not len(logits):
+        return np.full(len(classes), 1 / len(classes))
+    index = classes.index(negative) if negative in classes else None
+    return pool_tiles(softmax(logits, axis=1), pooling, negative=index)
 
 
 if __name__ == "__main__":

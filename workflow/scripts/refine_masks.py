@@ -43,7 +43,8 @@ def refine_masks(
 ) -> None:
     """Write what `method` makes of the validation and test slides, tile by tile.
 
-    `none` is the scaled and upsampled cam itself. Any other method is its decoder's foreground
+    `none` is the scaled and upsampled cam itself: a probability, or, scaled by `minmax`, evidence
+    relative to the slide. Any other method is its decoder's foreground
     probability. A tile that could not be read has probability 0.
     """
     placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
@@ -98,7 +99,9 @@ def refine_masks(
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
         finding = manifest(cams.parent / slide.slide)["facts"]["class"]
-        return {"tiles": len(store), "class": finding}
+        relative = decoder is None and cam_scale == "minmax"
+        quantity = "evidence" if relative else "probability"
+        return {"tiles": len(store), "class": finding, "quantity": quantity}
 
     made_from = [tiles.parent, cams.parent] + ([] if decoder is None else [source])
     visit(refined, shard, work, upstream=made_from, only=only)

@@ -40,22 +40,23 @@ def stitch_heatmap(
     """Write the heatmap of each test slide, from the fold that did not train on it.
 
     Each is a pyramid as OME-Zarr and as OME-TIFF, with the polygons above `polygon_threshold`. A
-    tile that could not be read is left out of it. A slide that several folds test is taken from
-    the first of them.
+    tile that could not be read is left out of it.
     """
     stages = {index.parent.name.removeprefix("fold"): index.parent for index in refined}
-    folds: dict[str, list[int]] = {}
-    for row in read_table(splits):
-        if row["split"] == "test" and row["fold"] in stages:
-            folds.setdefault(row["slide"], []).append(int(row["fold"]))
+    folds = {
+        row["slide"]: row["fold"]
+        for row in read_table(splits)
+        if row["split"] == "test" and row["fold"] in stages
+    }
 
     def stage(slide: Slide) -> Path:
-        return stages[str(min(folds[slide.slide]))]
+        return stages[folds[slide.slide]]
 
     def work(slide: Slide, folder: Path) -> dict:
         store = Tiles(tiles.parent / slide.slide / "tiles.zarr")
         source = stage(slide) / slide.slide
-        name = manifest(source)["facts"].get("class", "evidence")
+        made = manifest(source)["facts"]
+        name, quantity = made.get("class", "evidence"), made.get("quantity", "probability")
         colour = class_colour(classes.index(name) if name in classes else 1)
         size, bands = stitch_maps(store, open_group(source / "refined.zarr"), window)
         tally = Tally(polygon_threshold)
@@ -69,7 +70,7 @@ def stitch_heatmap(
             channel=name,
             colour=colour,
         )
-        write_ome_tiff(folder / "heatmap.ome.tif", heatmap)
+        write_ome_tiff(folder / "heatmap.ome.tif", heatmap, quantity=quantity)
         level = finest_level(heatmap, POLYGON_PIXELS)
         probability, covered = read_level(heatmap, level)
         level_mpp = size["mpp"] * 2**level
@@ -86,6 +87,7 @@ def stitch_heatmap(
             mpp=level_mpp,
             name=name,
             colour=colour,
+            quantity=quantity,
             key=f"{slide.slide}/{method}",
         )
         write_geojson(folder / "polygons.geojson.gz", features)
@@ -94,8 +96,8 @@ def stitch_heatmap(
             "%s: %.2f mm2 looked at, %.2f mm2 of it above %g, %d polygons.",
             *(slide.slide, covered_um2 / 1e6, marked_um2 / 1e6, polygon_threshold, len(features)),
         )
-        fold, *others = sorted(folds[slide.slide])
-        facts = {"fold": fold, "other_test_folds": others, "method": method, "class": name}
+        facts = {"fold": int(folds[slide.slide]), "method": method}
+        facts |= {"class": name, "quantity": quantity}
         facts |= {"tiles": len(store), "polygons": len(features), "polygon_mpp": level_mpp}
         return facts | size | {"covered_um2": covered_um2, "marked_um2": marked_um2}
 

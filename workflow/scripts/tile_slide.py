@@ -19,6 +19,8 @@ from workflow.lib.verdicts import Quarantine
 
 log = logging.getLogger(__name__)
 
+MORE_READS = 200  # unreadable regions that a reader stands beyond those
+
 
 def tile_slide(
     checks: Path,
@@ -58,8 +60,11 @@ def tile_slide(
         fraction = tissue_fraction(mask, spec, positions)
         kept = np.flatnonzero(fraction >= min_tissue)
         blur, bad = np.zeros(len(kept), np.float32), np.zeros(len(kept), bool)
-        with open_reader(slide.path, mpp=facts["mpp"]) as reader:
-            pixels = _pixels(slide, reader, spec, positions[kept], blur, bad, max_bad_tiles)
+        limit = _bad_limit(spec, len(kept), max_bad_tiles)
+        # A bad tile costs two reads, with its neighbours and alone: `limit` ends it, not the reader
+        reads = int(2 * limit) + MORE_READS
+        with open_reader(slide.path, mpp=facts["mpp"], max_bad_reads=reads) as reader:
+            pixels = _pixels(slide, reader, spec, positions[kept], blur, bad, limit, max_bad_tiles)
             store = create_tiles(
                 folder / "tiles.zarr",
                 pixels,
@@ -89,6 +94,13 @@ def tile_slide(
     visit(tiles, shard, work, upstream=[checks.parent, tissue.parent])
 
 
+def _bad_limit(spec: TileSpec, tiles: int, max_bad_tiles: float) -> float:
+    """How many of the tiles of a slide may be unreadable."""
+    # One damaged spot is tolerated on any slide: it touches 4 tiles, more where they overlap.
+    spot = (spec.tile_px // spec.stride_px + 1) ** 2 if max_bad_tiles else 0
+    return min(max(max_bad_tiles * tiles, spot), tiles / 2)
+
+
 def _pixels(
     slide: Slide,
     reader: SlideReader,
@@ -96,16 +108,14 @@ def _pixels(
     positions: np.ndarray,
     blur: np.ndarray,
     bad: np.ndarray,
+    limit: float,
     max_bad_tiles: float,
 ) -> Iterator[np.ndarray]:
     """The tiles in order, noting in `blur` and `bad` what each is like; white where unreadable."""
-    # One damaged spot is tolerated on any slide: it touches 4 tiles, more where they overlap.
-    spot = (spec.tile_px // spec.stride_px + 1) ** 2 if max_bad_tiles else 0
-    limit = max(max_bad_tiles * len(positions), spot)
     for index, tile in enumerate(read_tiles(reader, spec, positions)):
         if tile is None:
             bad[index] = True
-            if bad.sum() > min(limit, len(positions) / 2):
+            if bad.sum() > limit:
                 raise Quarantine(
                     "E_TILE",
                     f"{slide.slide}: {bad.sum()} of the first {index + 1} tiles cannot be decoded,"

@@ -113,8 +113,8 @@ def _check_classes(bag: TileBag, classes: list[str], fold: int) -> None:
     if missing:
         raise ValueError(
             f"Fold {fold} has no training tile of class {', '.join(missing)}: its training slides "
-            "are quarantined or hold too little tissue (verdicts.tsv says which). Add slides of "
-            "this class, or set split_patients.folds to fewer"
+            "are quarantined or hold too little tissue (verdicts.tsv and the log of tile_slide say "
+            "which). Add slides of this class, or set split_patients.folds to fewer"
         )
 
 

@@ -33,7 +33,7 @@ def train_clusters(
 ) -> None:
     """Fit `count` clusters to the tiles of the fold's training slides, to `max_tiles` at most.
 
-    Above that, tiles are drawn at random, each with the same chance.
+    Above that, tiles are drawn at random, each with the same chance. Unreadable ones take no part.
     """
     units = features[0].parent
     training = [
@@ -49,19 +49,17 @@ def train_clusters(
         made_by = {str(dict(store.attrs)): slide for slide, store in stores.items()}
         if len(made_by) > 1:
             raise ValueError(f"Features of different encoders cannot be clustered: {made_by}")
-        sizes = [store["features"].shape[0] for store in stores.values()]
-        total = sum(sizes)
-        if total == 0:
+        good = [~store["bad"][:] for store in stores.values()]
+        kept = np.concatenate([np.zeros(0, bool), *good])
+        if not kept.any():
             raise ValueError(
                 f"No training slide of fold {fold} has a tile to cluster: look at the tissue masks,"
                 " and lower tile_slide.min_tissue if they are right"
             )
-        kept = np.ones(total, bool)
-        if total > max_tiles:
-            kept[:] = False
+        if kept.sum() > max_tiles:
             rng = np.random.default_rng(seed)
-            kept[rng.choice(total, max_tiles, replace=False)] = True
-        parts = np.split(kept, np.cumsum(sizes)[:-1])
+            kept[rng.permutation(np.flatnonzero(kept))[max_tiles:]] = False
+        parts = np.split(kept, np.cumsum([len(rows) for rows in good])[:-1])
         rows = [_read(*item, part) for item, part in zip(stores.items(), parts, strict=True)]
         found, loss = fit(
             np.concatenate(rows),

@@ -74,7 +74,9 @@ def train_decoder(
         model = Decoder(Classifier.load(trained))
         bags = {split: read_bag(split, model.classifier.tile_px) for split in ("train", "val")}
         if not len(bags["train"].tiles):
-            raise ValueError(f"Fold {fold} has no training tile; verdicts.tsv says what happened")
+            raise ValueError(
+                f"Fold {fold} has no training tile; verdicts.tsv and the log of tile_slide say why"
+            )
         lesson = SeedLesson(
             model,
             bags["train"],

@@ -9,6 +9,7 @@ import yaml
 from workflow.lib import summary
 from workflow.lib.charts import label_charts, pixel_charts, training_chart
 from workflow.lib.job import run
+from workflow.lib.label_tables import positive_class
 from workflow.lib.pages import embed_picture, render
 from workflow.lib.pictures import read_picture, shrink
 from workflow.lib.provenance import (
@@ -81,10 +82,12 @@ def write_report(
         numbers=summary.five_numbers(numbers, cohort, config),
         methods=summary.method_table(numbers, study.methods),
         method_names=list(study.methods.values()),
+        masked=any(slide.mask for slide in shard.slides),
         pixel_charts=pixel_charts(
             {title: tables[f"masks_{m}_curves"] for m, title in study.methods.items()}
         ),
         labels=summary.label_table(numbers),
+        positive=positive_class(classes, config["labels"]["negative"]),
         label_charts=label_charts(points, counts, classes),
         slides=cards,
         quarantined=study.quarantined(),
