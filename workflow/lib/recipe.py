@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Modules that bind, commit and log but never touch a number: editing them reruns nothing.
-PLUMBING = {f"workflow.lib.{name}" for name in ("job", "shard", "units", "recipe")}
+PLUMBING = {f"workflow.lib.{name}" for name in ("job", "arguments", "shard", "units", "recipe")}
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
