@@ -24,12 +24,12 @@ STUDIES = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.
 
 # What scripts ask for that is not in the section of their rule.
 SHARED = {"seed", "classes", "negative", "level", "cam_scale", "pooling", "weights"}
-SHARED |= {"max_quarantined", "window"}
+SHARED |= {"max_quarantined", "window", "clustering", "fit_on"}
 EXECUTION = {"shard", "fold", "method", "device", "batch", "threads", "work"}
 EXECUTION |= {"check_timeout_s", "check_memory_mb"}
 # Keys of a section that shape the workflow, and that no script sees.
 WORKFLOW = {"refine_masks": {"methods"}}
-NO_RULE = {"labels", "compute"}
+NO_RULE = {"labels", "compute", "cluster"}
 
 
 @functools.cache
@@ -144,9 +144,22 @@ WRONG = {
         "tile_slide: unknown key 'tyle_px'; did you mean tile_px?",
     ),
     "unknown section": (edited(tiles={}), "unknown key 'tiles'; did you mean tile_slide?"),
-    "key of an empty section": (
+    "key like no other": (
         edited(make_cams__scale=2),
-        "make_cams: unknown key 'scale'; there are no settings",
+        "make_cams: unknown key 'scale'; known are consistency",
+    ),
+    "balance as a truth value": (
+        edited(train_classifier__balance=True),
+        "train_classifier.balance: True is not known; use one of ['classes', 'clusters', 'none']",
+    ),
+    "unknown balance": (
+        edited(train_classifier__balance="slides"),
+        "train_classifier.balance: 'slides' is not known; use one of ['classes', 'clusters', "
+        "'none']",
+    ),
+    "consistency above all": (
+        edited(make_cams__consistency=1.5),
+        "make_cams.consistency: 1.5 is above 1, the highest value",
     ),
     "float as text": (
         edited(train_classifier__learning_rate="1e-4"),
@@ -284,6 +297,19 @@ CONTRADICTIONS = {
         "extract_features.checkpoint: 'uni' is a file, but weights names no folder; set weights "
         "to the folder that holds it, or use random or imagenet",
     ),
+    "encoder that is learnt later": (
+        edited(extract_features__checkpoint="deepcluster"),
+        "extract_features.checkpoint: deepcluster is a start for train_classifier alone",
+    ),
+    "network that starts from itself": (
+        edited(train_deepcluster__checkpoint="deepcluster"),
+        "train_deepcluster.checkpoint: deepcluster is a start for train_classifier alone",
+    ),
+    "start of another architecture": (
+        edited(train_classifier__checkpoint="deepcluster", train_classifier__backbone="vgg16"),
+        "train_classifier.backbone: vgg16 cannot start from the resnet18 of train_deepcluster; "
+        "give both the same backbone",
+    ),
     "even dilation": (
         edited(train_decoder__negev__dilate_px=4),
         "train_decoder.negev.dilate_px: 4 has no middle pixel; use an odd number",
@@ -300,6 +326,19 @@ def test_check_refuses(config, said):
 @pytest.mark.parametrize("checkpoint", ["random", "imagenet", "hub"])
 def test_words_need_no_folder(checkpoint):
     assert check_config(edited(extract_features__checkpoint=checkpoint)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train_classifier__checkpoint": "deepcluster", "train_classifier__balance": "clusters"},
+        {
+            "train_deepcluster__backbone": "vgg16"
+        },  # matters only to a classifier that starts from it
+    ],
+)
+def test_what_is_learnt_in_a_fold_needs_no_folder(changes):
+    assert check_config(edited(**changes)) == []
 
 
 def test_check_lists_all_contradictions():

@@ -16,13 +16,17 @@ OURS = {"workflow", "demo", "tests", "benchmarks"}
 # Import names of distributions that are called otherwise.
 MODULES = {
     "cv2": "opencv-python-headless",
+    "faiss": "faiss-cpu",
     "jinja2": "jinja2",
     "openslide": "openslide-python",
     "PIL": "pillow",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "umap": "umap-learn",
     "yaml": "pyyaml",
 }
+# Imported only where a user asks for it, who is told to install it.
+OPTIONAL = {"umap-learn"}
 # Needed without being imported: command lines, libraries behind others, the build of `-e .`.
 TOOLS = {
     "huggingface-hub": "timm fetches from the hub with it",
@@ -76,7 +80,7 @@ def third_party(files: list[Path]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(node.module.split(".")[0])
     names -= set(sys.stdlib_module_names) | OURS
-    return {normal(MODULES.get(name, name)) for name in names}
+    return {normal(MODULES.get(name, name)) for name in names} - OPTIONAL
 
 
 def reachable(script: Path) -> list[Path]:

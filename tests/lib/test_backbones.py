@@ -15,6 +15,7 @@ from workflow.lib.backbones import (
     build_backbone,
     supported,
 )
+from workflow.lib.channels import STATISTICS, Channels
 
 ONE_OF_EACH = [
     "alexnet",
@@ -221,3 +222,22 @@ def test_torchvisions_download_is_used_when_the_folder_has_none(monkeypatch):
 def test_the_hub_is_no_place_for_torchvisions_networks():
     with pytest.raises(ValueError, match="hub.*does not serve"):
         build_backbone("resnet18", checkpoint="hub", weights=None, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["sobel", "hed"])
+@torch.no_grad()
+def test_what_a_backbone_sees_comes_before_its_normalisation(kind):
+    made = build_backbone(
+        "squeezenet1_1", checkpoint="random", weights=None, seed=0, channels=kind
+    ).eval()
+    plain = build_backbone("squeezenet1_1", checkpoint="random", weights=None, seed=0).eval()
+    assert (plain.sees, made.sees) == ("rgb", kind)
+    assert (tuple(made.mean), tuple(made.std)) == STATISTICS[kind]
+    x = tiles()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in STATISTICS[kind])
+    normal = (Channels(kind)(x) - mean) / std
+    first = plain.trunk.features[0]  # the weights of the seed are the same whatever it sees
+    seen = seen_by(made.trunk.features[0], lambda: made(x))
+    assert torch.allclose(seen, normal.mean(dim=(2, 3)), atol=1e-5)
+    assert torch.equal(first.weight, made.trunk.features[0].weight)
+    assert made.state_dict().keys() == plain.state_dict().keys()

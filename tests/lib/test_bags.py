@@ -1,5 +1,6 @@
 """Bags of tiles: the right pixels, and every class and slide its share."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow.lib.bags import TileBag, balanced_order, tile_weights
+from workflow.lib.bags import TileBag, balanced_order, open_bag, tile_weights
+from workflow.lib.stores import create_group, create_tiles, write_rows
 
 
 def store(slide, count, bad=()):
@@ -18,9 +20,9 @@ def store(slide, count, bad=()):
     return SimpleNamespace(bad=np.isin(np.arange(count), bad), batch=lambda rows: pixels[rows])
 
 
-def bag(counts, labels, **bad):
+def bag(counts, labels, clusters=None, **bad):
     stores = [store(i, count, bad.get(f"bad{i}", ())) for i, count in enumerate(counts)]
-    return TileBag([f"s{i}" for i in range(len(counts))], stores, labels)
+    return TileBag([f"s{i}" for i in range(len(counts))], stores, labels, clusters)
 
 
 def test_tiles_come_from_their_slides_in_the_asked_order():
@@ -64,6 +66,109 @@ def test_every_class_and_slide_gets_its_turn(slides, seed):
             deals = torch.bincount(order, minlength=len(made))[made.slide == slide]
             assert deals.max() - deals.min() <= 1  # no tile twice before all were dealt
     assert float(tile_weights(made).sum()) == pytest.approx(1)
+
+
+def groups_of_slides(bag):
+    """What a bag's groups were when a group could only be a slide: runs of tiles."""
+    found = {}
+    counts = torch.bincount(bag.slide, minlength=len(bag.slides)).tolist()
+    for tiles in torch.arange(len(bag)).split(counts):
+        if len(tiles):
+            found.setdefault(int(bag.label[tiles[0]]), []).append(tiles)
+    return [found[label] for label in sorted(found)]
+
+
+def as_lists(groups):
+    return [[tiles.tolist() for tiles in label] for label in groups]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=8))
+def test_without_clusters_the_groups_are_slides_in_their_order(slides):
+    made = bag(*zip(*slides, strict=True))
+    assert as_lists(made.groups()) == as_lists(groups_of_slides(made))
+
+
+def test_groups_of_clusters_by_hand():
+    """A cluster spans slides but not classes; groups come in the order of their ids."""
+    clusters = [np.array([7, 2, 7]), np.array([2]), np.array([2, 0, 7])]
+    made = bag([3, 1, 3], [1, 1, 0], clusters)
+    assert as_lists(made.groups(made.cluster)) == [[[5], [4], [6]], [[1, 3], [0, 2]]]
+    assert as_lists(made.groups()) == [[[4, 5, 6]], [[0, 1, 2], [3]]]
+
+
+def test_the_clusters_are_of_the_tiles_that_can_be_read():
+    clusters = [np.array([4, 9, 6], np.int32), np.array([9, 9], np.int32), np.array([5], np.int32)]
+    made = bag([3, 2, 1], [0, 1, 1], clusters, bad0=[1], bad1=[0, 1])
+    assert made.cluster.tolist() == [4, 6, 5] and made.cluster.dtype == torch.int64
+    assert made.row.tolist() == [0, 2, 0] and made.slide.tolist() == [0, 0, 2]
+    assert bag([3], [0]).cluster is None
+    assert TileBag([], [], [], []).cluster.tolist() == []
+
+
+@st.composite
+def clustered(draw):
+    slides = draw(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=6))
+    ids = [draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)) for n, _ in slides]
+    return bag(*zip(*slides, strict=True), [np.array(found, np.int32) for found in ids])
+
+
+@settings(max_examples=60, deadline=None)
+@given(clustered(), st.integers(0, 99))
+def test_every_class_and_every_cluster_in_it_gets_its_turn(made, seed):
+    if not len(made):
+        return
+    generator = torch.Generator().manual_seed(seed)
+    order = balanced_order(made, by=made.cluster, generator=generator)
+    labels = made.label.unique()
+    share = -(-len(made) // len(labels))
+    deals = torch.bincount(order, minlength=len(made))
+    for label in labels:
+        assert deals[made.label == label].sum() == share
+        members = [
+            (made.label == label) & (made.cluster == cluster)
+            for cluster in made.cluster[made.label == label].unique()
+        ]
+        turns = torch.stack([deals[tiles].sum() for tiles in members])
+        assert turns.max() - turns.min() <= 1
+        for tiles in members:  # no tile twice before all of its cluster were dealt
+            assert deals[tiles].max() - deals[tiles].min() <= 1
+
+
+def test_rare_tissue_is_drawn_as_often_as_common_tissue():
+    """Twenty tiles of one cluster and two of another: ten times more of each of the two."""
+    made = bag([22], [0], [np.repeat([0, 1], [20, 2])])
+    order = balanced_order(made, by=made.cluster, generator=torch.Generator().manual_seed(0))
+    deals = torch.bincount(order, minlength=22)
+    assert deals[20:].tolist() in ([5, 6], [6, 5]) and deals[:20].sum() == 11
+
+
+def write_slide(root, name, *, count=3, verdict="ok", clusters=None):
+    for stage in ("tiles", "assignments"):
+        (root / stage / name).mkdir(parents=True)
+        (root / stage / name / "manifest.json").write_text(json.dumps({"verdict": verdict}))
+    if verdict != "ok":
+        return
+    pixels = np.full((count, 2, 2, 3), 7, np.uint8)
+    file = root / "tiles" / name / "tiles.zarr"
+    group = create_tiles(file, pixels, count=count, tile_px=2, codec="lossless", quality=90)
+    for row in ("origins", "positions_px", "tissue", "blur"):
+        write_rows(group, row, np.zeros(count))
+    write_rows(group, "bad", np.arange(count) == 1)
+    group = create_group(root / "assignments" / name / "assignments.zarr")
+    write_rows(group, "assignments", np.asarray(clusters, np.int32))
+
+
+def test_a_bag_is_opened_from_the_slides_that_are_there(tmp_path):
+    write_slide(tmp_path, "b", clusters=[1, 2, 3])
+    write_slide(tmp_path, "a", clusters=[4, 5], count=2)
+    write_slide(tmp_path, "lost", verdict="E_MPP")
+    labels = {"b": 0, "lost": 0, "a": 1, "never_made": 1}
+    made = open_bag(tmp_path / "tiles", labels, tmp_path / "assignments")
+    assert made.slides == ["a", "b"] and made.label.tolist() == [1, 0, 0]
+    assert made.row.tolist() == [0, 0, 2] and made.cluster.tolist() == [4, 1, 3]
+    assert open_bag(tmp_path / "tiles", labels).cluster is None
+    assert len(open_bag(tmp_path / "tiles", {})) == 0
 
 
 def test_the_order_is_that_of_the_seed():

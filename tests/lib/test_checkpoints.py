@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from workflow.lib import checkpoints
+from workflow.lib.backbones import build_backbone
 
 
 @pytest.fixture
@@ -58,6 +59,17 @@ def test_identity_of_weights_without_a_file():
     found = {name: checkpoints.identity("resnet18", name, None) for name in ("random", "imagenet")}
     assert found == {"random": "random", "imagenet": "torchvision:resnet18:IMAGENET1K_V1"}
     assert checkpoints.identity("hf-hub:a/b", "hub", None) == "hub:hf-hub:a/b"
+    assert checkpoints.identity("resnet18", "deepcluster", None) == "deepcluster"
+
+
+def test_what_was_learnt_in_a_fold_is_looked_for_in_no_folder(tmp_path, state):
+    """Not even where a file has that name; and nobody gets ImageNet weights in its place."""
+    save_file(state, tmp_path / "deepcluster.safetensors")
+    assert checkpoints.identity("resnet18", "deepcluster", tmp_path) == "deepcluster"
+    with pytest.raises(ValueError, match="only train_classifier starts from; set checkpoint to"):
+        checkpoints.locate("resnet18", "deepcluster", tmp_path)
+    with pytest.raises(ValueError, match="only train_classifier"):
+        build_backbone("squeezenet1_1", checkpoint="deepcluster", weights=tmp_path, seed=0)
 
 
 def test_imagenet_is_looked_for_in_the_folder_first(tmp_path, state):

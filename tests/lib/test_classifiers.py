@@ -72,3 +72,24 @@ def test_damaged_weights_are_not_used(tmp_path, harm):
     (tmp_path / "model.safetensors").write_bytes(content if harm == "flip" else content[:-9])
     with pytest.raises(ValueError, match="model.safetensors.*delete its folder and run again"):
         Classifier.load(tmp_path)
+
+
+@torch.no_grad()
+def test_what_it_sees_comes_back(tmp_path):
+    tiles = torch.rand(2, 3, 64, 64)
+    backbone = build_backbone(
+        "squeezenet1_1", checkpoint="random", weights=None, seed=0, channels="sobel"
+    )
+    model = Classifier(backbone, CLASSES, tile_px=64, mpp=0.5).eval()
+    model.save(tmp_path, {})
+    loaded = Classifier.load(tmp_path)
+    assert loaded.backbone.sees == "sobel"
+    assert torch.equal(loaded.logits(tiles), model.logits(tiles))
+
+
+def test_a_classifier_from_before_there_was_a_choice_sees_colours(tmp_path):
+    classifier("squeezenet1_1").save(tmp_path, {})
+    record = json.loads((tmp_path / "model.json").read_text())
+    assert record.pop("channels") == "rgb"
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    assert Classifier.load(tmp_path).backbone.sees == "rgb"

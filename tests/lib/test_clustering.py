@@ -5,19 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from workflow.lib.clustering import (
-    _fill_empty,
-    _lloyd,
-    assign,
-    check_finite,
-    distinct_rows,
-    fit,
-    project,
-    whitening,
-)
+from workflow.lib.clustering import Clusters, assign, fit
+from workflow.lib.rows import check_finite
+from workflow.lib.whitening import project
 
 USUAL = {"pca": 8, "iterations": 50, "restarts": 3, "seed": 0}
 
@@ -27,36 +19,6 @@ def blobs(seed=0, groups=5, each=60, dimensions=20, spread=0.3):
     centres = rng.normal(size=(groups, dimensions)) * 3 + 4
     rows = centres[:, None] + rng.normal(size=(groups, each, dimensions)) * spread
     return rows.reshape(-1, dimensions).astype(np.float32), np.repeat(np.arange(groups), each)
-
-
-@pytest.mark.parametrize("rows", [60, 2000])  # by singular values, by covariance
-def test_whitened_features_have_the_identity_as_covariance(rows):
-    rng = np.random.default_rng(1)
-    features = (rng.normal(size=(rows, 30)) @ rng.normal(size=(30, 30)) + 5).astype(np.float32)
-    mean, components, scale = whitening(features, pca=12)
-    white = ((features - mean) @ components.T) / scale
-    assert np.allclose(white.mean(0), 0, atol=1e-3)
-    assert np.allclose(np.cov(white.T), np.eye(12), atol=1e-2)
-
-
-def test_whitening_is_that_of_scikit_learn_up_to_sign():
-    features, _ = blobs()
-    mean, components, scale = whitening(features, pca=4)
-    expected = PCA(4, whiten=True).fit_transform(features.astype(np.float64))
-    white = ((features - mean) @ components.T) / scale
-    assert np.allclose(np.abs(white), np.abs(expected), atol=1e-3)
-
-
-def test_rows_have_unit_length():
-    features, _ = blobs()
-    points = project(features, *whitening(features, pca=6))
-    assert np.allclose(np.linalg.norm(points, axis=1), 1, atol=1e-6)
-
-
-def test_directions_without_variance_are_dropped_not_blown_up():
-    features = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
-    features = np.concatenate([features, features, np.full((100, 4), 7, np.float32)], axis=1)
-    assert whitening(features, pca=10)[1].shape == (3, 10)
 
 
 def test_clear_groups_are_found():
@@ -128,29 +90,6 @@ def test_one_direction_of_variance_has_two_sides():
     assert len(found.centroids) == 2
 
 
-def test_an_empty_cluster_takes_half_of_the_largest():
-    points = np.array([[0.0], [0.1], [1.0], [1.1], [9.0]], np.float32)
-    ids = np.array([0, 0, 0, 0, 2], np.int32)
-    assert np.bincount(_fill_empty(points, ids, 3)).tolist() == [2, 2, 1]
-    assert ids.tolist() == [0, 0, 0, 0, 2]  # the input is left alone
-
-
-def test_a_large_cluster_of_equal_tiles_is_not_split():
-    points = np.array([[5.0]] * 6 + [[0.0], [1.0]], np.float32)
-    ids = np.array([0] * 6 + [1, 1], np.int32)
-    filled = _fill_empty(points, ids, 3)
-    assert filled[:6].tolist() == [0] * 6 and sorted(filled[6:]) == [1, 2]
-
-
-def test_k_means_recovers_from_a_start_that_leaves_clusters_empty(monkeypatch):
-    features, _ = blobs(6, groups=4)
-    points = project(features, *whitening(features, pca=6))
-    far = np.full((4, points.shape[1]), 50, np.float32) * np.arange(1, 5, dtype=np.float32)[:, None]
-    monkeypatch.setattr("workflow.lib.clustering.kmeans_plusplus", lambda *_, **__: (far, None))
-    _, ids, _ = _lloyd(points, 4, 50, seed=0)
-    assert (np.bincount(ids, minlength=4) > 0).all()
-
-
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -177,7 +116,7 @@ def test_blocks_do_not_change_the_assignment(monkeypatch):
     features, _ = blobs(8, spread=3)
     clusters, _ = fit(features, clusters=6, **USUAL)
     whole = assign(features, clusters)
-    monkeypatch.setattr("workflow.lib.clustering.BLOCK", 60)
+    monkeypatch.setattr("workflow.lib.kmeans.BLOCK", 60)
     assert np.array_equal(whole[0], assign(features, clusters)[0])
 
 
@@ -195,13 +134,6 @@ def test_features_that_are_not_finite_are_refused_and_named(bad):
             call(features)
 
 
-def test_the_tile_is_named_also_when_features_come_in_blocks():
-    features = np.zeros((5, 2), np.float32)
-    features[3] = np.nan
-    with pytest.raises(ValueError, match="tile 103 "):
-        check_finite(features, first=100)
-
-
 def test_features_of_another_encoder_are_refused():
     features, _ = blobs()
     clusters, _ = fit(features, clusters=3, **USUAL)
@@ -214,7 +146,23 @@ def test_nothing_to_cluster_is_an_error():
         fit(np.zeros((0, 4), np.float32), clusters=2, **USUAL)
 
 
-def test_distinct_rows_are_counted_as_far_as_needed():
-    rows = np.array([[1, 2], [1, 2], [3, 4], [5, 6]], np.float32)
-    assert distinct_rows(rows, 10) == 3
-    assert distinct_rows(rows, 2) == 2
+def test_without_unit_length_distances_are_those_of_the_code(tmp_path):
+    centroids = np.array([[0, 0], [6, 8]], np.float32)
+    identity = np.zeros(2, np.float32), np.eye(2, dtype=np.float32), np.ones(2, np.float32)
+    codes = np.array([[3, 4], [6, 9], [-5, 12]], np.float32)
+    np.savez(tmp_path / "clusters.npz", **vars(Clusters(*identity, centroids, unit=False)))
+    with np.load(tmp_path / "clusters.npz") as arrays:
+        ids, distance = assign(codes, Clusters(**arrays))
+    assert ids.tolist() == [0, 1, 1] and distance.tolist() == pytest.approx([5, 1, 137**0.5])
+
+
+def test_unit_length_survives_the_file_and_is_the_default(tmp_path):
+    features, _ = blobs()
+    found, _ = fit(features, clusters=3, **USUAL)
+    assert found.unit is True
+    np.savez(tmp_path / "clusters.npz", **vars(found))
+    with np.load(tmp_path / "clusters.npz") as arrays:
+        loaded = Clusters(**arrays)
+        older = Clusters(**{key: arrays[key] for key in arrays if key != "unit"})
+    for clusters in (loaded, older):
+        assert np.array_equal(assign(features, found)[1], assign(features, clusters)[1])

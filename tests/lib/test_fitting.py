@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from workflow.lib.fitting import STALE, _pace, _set_momentum, derive_seed, fit
+from workflow.lib.fitting import STALE, _pace, derive_seed, fit, set_momentum
 
 
 class Line:
@@ -150,10 +150,10 @@ def test_batch_norms_follow_within_an_epoch_of_few_steps():
     """With torch's own momentum, three quarters of the start would be left after three steps."""
     norm, frozen = nn.BatchNorm2d(4), nn.BatchNorm2d(4).eval()
     model = nn.Sequential(norm, frozen)
-    _set_momentum(model, 3)
+    set_momentum(model, 3)
     assert (1 - norm.momentum) ** 3 == pytest.approx(STALE)
     assert frozen.momentum == 0.1
-    _set_momentum(model, 500)
+    set_momentum(model, 500)
     assert norm.momentum == 0.1
 
 

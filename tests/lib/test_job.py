@@ -173,6 +173,22 @@ def test_a_missing_argument_is_named(monkeypatch):
         job.run(check_slide)
 
 
+def test_an_input_that_is_not_always_there_is_none_and_a_setting_is_not(monkeypatch):
+    seen = []
+
+    def train_classifier(tiles: Path, network: Path | None):
+        seen.append(network)
+
+    def split_patients(tiles: Path, *, negative: str | None):
+        pass
+
+    monkeypatch.setattr(sys, "argv", ["stage", "--tiles", "t.json"])
+    job.run(train_classifier)
+    assert seen == [None]
+    with pytest.raises(TypeError, match="needs negative: --negative"):
+        job.run(split_patients)
+
+
 @pytest.fixture
 def called(sheet, monkeypatch):
     """Call a stage as from the command line, with a study's config and the sheet."""

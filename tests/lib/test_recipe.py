@@ -19,7 +19,10 @@ from workflow.lib.recipe import (
 )
 
 # They bind, draw or show progress.
-NEVER_A_NUMBER = {"jinja2", "jsonschema", "markupsafe", "matplotlib", "safetensors", "tqdm", "yaml"}
+NEVER_A_NUMBER = {
+    "jinja2", "jsonschema", "markupsafe", "matplotlib", "safetensors", "threadpoolctl", "tqdm",
+    "yaml",
+}  # fmt: skip
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -90,7 +93,8 @@ def test_every_script_has_a_recipe_of_plain_values():
     for script in scripts:
         made = recipe(script.stem, {"mpp": 0.5}, {"s1": None})
         assert canon(made)
-        assert "absent" not in versions(script).values(), script
+        absent = {name for name, version in versions(script).items() if version == "absent"}
+        assert absent <= {"umap-learn"}, script  # the one that a user installs if wanted
 
 
 def test_versions_name_what_a_script_computes_with(tmp_path):

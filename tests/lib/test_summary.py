@@ -152,7 +152,9 @@ def test_labels_by_level_and_fold_in_their_order():
         row("auroc", 0.5, fold=fold, level=level) for fold in folds for level in ("tile", "image")
     ]
     metrics += [
-        row("nmi", 0.5, method="kmeans", level="tile"),
+        row("nmi", 0.5, method="dcec", level="tile"),
+        row("nmi_site", 0.25, method="dcec", level="tile"),
+        row("nmi", 0.75, method="kmeans", level="tile"),
         row("confusion[true=a,predicted=b]", 1),
     ]
     found = label_table(metrics)
@@ -167,8 +169,19 @@ def test_labels_by_level_and_fold_in_their_order():
         "accuracy": "not defined",
         "balanced accuracy": "not defined",
     }
-    (clusters,) = cluster_table(metrics)
-    assert clusters["cells"]["NMI"] == "0.50 [0.10, 0.90]"
+    (clusters,) = cluster_table(metrics, "dcec")
+    assert clusters["cells"] == {
+        "NMI": "0.50 [0.10, 0.90]",
+        "NMI with sites": "0.25 [0.10, 0.90]",  # and no column for what was not measured
+    }
+    assert cluster_table(metrics, "deepcluster") == []
+
+
+def test_a_probe_is_not_taken_for_the_classifier():
+    probe = row("auroc", 0.99, method="probe dcec conv1")
+    numbers = five_numbers([probe, row("auroc", 0.75)], COHORT, CONFIG)
+    assert numbers[2]["value"] == "0.75"
+    assert "AUROC" not in titles(five_numbers([probe], COHORT, CONFIG))
 
 
 def test_confusion_has_true_classes_in_rows():

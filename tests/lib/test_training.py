@@ -6,28 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.lib.striped import SETTINGS, bags, classifier
 from workflow.lib import training
-from workflow.lib.backbones import build_backbone
 from workflow.lib.bags import TileBag
-from workflow.lib.classifiers import Classifier
 from workflow.lib.training import train
-
-SIDE = 32
-SETTINGS = {
-    "epochs": 4,
-    "batch_size": 8,
-    "learning_rate": 5e-3,
-    "backbone_learning_rate_factor": 0.2,
-    "precision": "fp32",
-    "weight_decay": 1e-4,
-    "label_smoothing": 0.0,
-    "patience": 9,
-    "balance": True,
-    "augmentation": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
-    "seed": 0,
-    "device": torch.device("cpu"),
-    "key": "k",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -36,45 +18,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-class Store:
-    """Pink noise, striped when `label` is 1."""
-
-    def __init__(self, label, count, seed):
-        rng = np.random.default_rng(seed)
-        self.tiles = rng.integers(150, 220, (count, SIDE, SIDE, 3), dtype=np.uint8)
-        self.tiles[:, ::4] -= 100 * np.uint8(label)
-        self.bad = np.zeros(count, bool)
-
-    def batch(self, rows):
-        return self.tiles[rows]
-
-
-class KilledBag(TileBag):
-    """A bag at whose read after `reads` the process is killed."""
-
-    reads = math.inf
-
-    def read(self, indices):
-        self.reads -= 1
-        if self.reads < 0:
-            raise KeyboardInterrupt
-        return super().read(indices)
-
-
-def bags(counts=(10, 14, 6), reads=math.inf):
-    stores = [Store(i % 2, count, i) for i, count in enumerate(counts)]
-    names, labels = [f"t{i}" for i in range(len(counts))], [i % 2 for i in range(len(counts))]
-    learn = KilledBag(names, stores, labels)
-    learn.reads = reads
-    return learn, TileBag(["v0", "v1"], [Store(0, 4, 90), Store(1, 6, 91)], [0, 1])
-
-
-def classifier(name="squeezenet1_1"):
-    torch.manual_seed(0)
-    backbone = build_backbone(name, checkpoint="random", weights=None, seed=0)
-    return Classifier(backbone, ["plain", "striped"], tile_px=SIDE, mpp=1.0)
 
 
 def same(one, other):
@@ -102,7 +45,7 @@ def test_the_model_is_left_as_it_was_in_its_best_epoch(tmp_path):
     settings = SETTINGS | {"learning_rate": 0.25}
     found = train(model, learn, val, work=tmp_path, **settings)
     rows = [row for row in found["curves"] if row["split"] == "val"]
-    again = training._validate(model, val, 8, True, settings["device"])
+    again = training._validate(model, val, 8, settings["device"])
     assert again["loss"] == pytest.approx(rows[found["best_epoch"] - 1]["loss"], rel=1e-5)
 
 
@@ -191,13 +134,37 @@ def test_a_loss_that_is_not_a_number_names_the_slides_and_writes_nothing(
 
 def test_unbalanced_training_sees_every_tile_once():
     learn, _ = bags((5, 12))
-    batches = training._batches(learn, 4, False, seed=0)
+    batches = training._batches(learn, 4, "none", seed=0)
     assert sorted(torch.cat(batches).tolist()) == sorted(set(torch.cat(batches).tolist()))
     assert [len(batch) for batch in batches] == [4, 4, 4, 4]
 
 
 def test_a_single_short_batch_is_kept():
-    assert [len(batch) for batch in training._batches(bags((1, 2))[0], 8, False, seed=0)] == [3]
+    assert [len(batch) for batch in training._batches(bags((1, 2))[0], 8, "none", seed=0)] == [3]
+
+
+def test_a_class_without_a_training_tile_is_named():
+    learn, _ = bags((3, 2))
+    training.check_classes(learn, ["plain", "striped"], 4)
+    with pytest.raises(ValueError, match="Fold 4 has no training tile of class spotted, dotted:"):
+        training.check_classes(learn, ["plain", "striped", "spotted", "dotted"], 4)
+
+
+def test_a_classifier_is_weak_by_its_best_epoch():
+    curves = [
+        {"epoch": epoch, "split": split, "auroc": auroc}
+        for epoch, split, auroc in [
+            (1, "train", 0.1),
+            (1, "val", 0.64),
+            (2, "train", 0.1),
+            (2, "val", 0.65),
+            (3, "val", None),
+        ]
+    ]
+    assert "fold 5 reaches an AUROC of only 0.64" in training.weakness(curves, 1, 5)
+    assert training.weakness(curves, 2, 5) is None
+    assert training.weakness(curves, 3, 5) is None  # validation tiles of one class say nothing
+    assert training.weakness(curves[:1], 1, 5) is None  # nor do none
 
 
 def test_the_head_moves_faster_and_only_matrices_decay():

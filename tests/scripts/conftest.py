@@ -7,8 +7,18 @@ import pytest
 from tests.scripts import cohort
 from workflow.scripts.make_cams import make_cams
 from workflow.scripts.make_pseudo_masks import make_pseudo_masks
+from workflow.scripts.pool_evidence import pool_evidence
 
 COMPUTE = {"device": "cpu", "batch": 3, "threads": 1}
+POOL = {
+    "count": 6,
+    "pca": 8,
+    "iterations": 5,
+    "stride": 8,
+    "locations_per_tile": 20,
+    "max_tiles": 2000,
+    "seed": 0,
+}
 
 
 class Study:
@@ -18,14 +28,25 @@ class Study:
         self.root = root
         self.tiles, self.splits = root / "tiles" / "all.json", root / "splits.tsv"
         self.classifier = root / "classifiers" / "fold0.json"
+        self.evidence = root / "evidence" / "fold0.json"
         self.cams = root / "cams" / "fold0" / "all.json"
         self.pseudo_masks = root / "pseudo_masks" / "fold0" / "all.json"
 
-    def make_cams(self, *, negative="normal", **changes):
+    def pool_evidence(self, *, batch=3, **changes):
+        settings = POOL | changes
+        fixed = {"shard": cohort.shard("pool_evidence", **settings), "fold": 0, **settings}
+        where = ([self.tiles], self.splits, self.classifier, self.evidence)
+        pool_evidence(*where, **(fixed | COMPUTE | {"batch": batch}))
+        return self.evidence.with_suffix("")
+
+    def make_cams(self, *, negative="normal", consistency=0.0, **changes):
         settings = {"classes": cohort.CLASSES, "pooling": "mean", "negative": negative}
+        settings |= {"consistency": consistency}
         made_of = cohort.shard("make_cams", **settings)
         fixed = {"shard": made_of, "fold": 0, **settings, **COMPUTE}
-        make_cams(self.tiles, self.splits, self.classifier, self.cams, **(fixed | changes))
+        evidence = self.evidence if consistency else None
+        where = (self.tiles, self.splits, self.classifier, evidence, self.cams)
+        make_cams(*where, **(fixed | changes))
 
     def make_pseudo_masks(self, **changes):
         settings = {"foreground": 0.6, "background": 0.2, "negative": "normal"}

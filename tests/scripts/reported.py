@@ -9,6 +9,9 @@ import json
 import numpy as np
 from PIL import Image
 
+from tests.scripts import clustered
+from tests.scripts.clustered import picture
+from workflow.lib.cluster_questions import ENRICHMENT
 from workflow.lib.shard import Shard, commit, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import create_tiles, write_rows
@@ -25,6 +28,7 @@ CONFIG = {
     "study": "flat",
     "seed": 7,
     "labels": {"level": "image", "classes": ["normal", "tumour"], "negative": "normal"},
+    "cluster": {"method": "kmeans", "fit_on": "train"},
     "split_patients": {"group_by": "patient"},
     "tile_slide": {"tile_px": TILE_PX, "mpp": 1},
     "classify_tiles": {"pooling": "top_k"},
@@ -35,7 +39,16 @@ CONFIG = {
 class Finished:
     """A study on disk; `classes` is a pair or empty."""
 
-    def __init__(self, root, *, classes=("normal", "tumour"), methods=("none", "negev"), **words):
+    def __init__(
+        self,
+        root,
+        *,
+        classes=("normal", "tumour"),
+        methods=("none", "negev"),
+        clustering="kmeans",
+        fit_on="train",
+        **words,
+    ):
         self.root, self.classes, self.methods = root / "results" / "flat", list(classes), methods
         self.words = {"patient": "p1", "sentence": "A sentence.", "slide": "good"} | words
         good, (negative, positive) = self.words["slide"], classes or (None, None)
@@ -44,10 +57,15 @@ class Finished:
             Slide(name, None, patients[name], positive if name == good else negative)
             for name in sorted(patients)
         ]
-        self.config = CONFIG | {"labels": CONFIG["labels"] | {"classes": self.classes}}
+        self.clustering, cluster = clustering, {"method": clustering, "fit_on": fit_on}
+        labels = CONFIG["labels"] | {"classes": self.classes}
+        self.config = CONFIG | {"labels": labels, "cluster": cluster}
 
     def index(self, folder):
         return self.root / folder / "all.json"
+
+    def of_clusters(self, stage):
+        return self.root / stage / self.clustering / "fold0.json"
 
     def shard(self, rule, made_of=None):
         made_from = {"rule": rule, "settings": {"encoder": "net9"}, "code": "c"}
@@ -60,12 +78,14 @@ class Finished:
         self.visit("checks", lambda slide, folder: {}, [])
         self.visit("tissue", self.draw_tissue, [self.root / "checks"])
         self.visit("tiles", self.cut, [self.root / "tissue"])
-        self.visit("features", lambda slide, folder: {}, [tiles])
-        self.visit("cluster_maps", picture("cluster_map.png", (300, 400)), [tiles])
+        if self.clustering == "kmeans":
+            self.visit("features", lambda slide, folder: {}, [tiles])
+        maps = f"cluster_maps/{self.clustering}"
+        self.visit(maps, picture("cluster_map.png", (300, 400)), [tiles])
         for method in self.methods:
             self.visit(f"heatmaps/{method}", stitch, [tiles])
             self.visit(f"overlays/{method}", picture("overlay.jpg", (200, 200)), [tiles])
-        commit(self.root / "montages/fold0.json", self.shard("draw_montages"), self.draw_montage)
+        clustered.build(self)
         if self.classes:
             index = self.root / "classifiers/fold0.json"
             commit(index, self.shard("train_classifier"), self.train)
@@ -104,12 +124,6 @@ class Finished:
             write_rows(group, name, values)
         return {"tiles": count}
 
-    def draw_montage(self, folder):
-        picture("montage.png", (100, 1600))(None, folder)
-        rows = [{"cluster": 0, "patients": 2}, {"cluster": 1, "patients": 1}]
-        write_table(folder / "sizes.tsv", rows[0], rows)
-        return {"k": 2}
-
     def train(self, folder):
         (folder / "model.safetensors").write_bytes(b"weights")
         rows = [
@@ -135,6 +149,7 @@ class Finished:
         self.write_metrics(self.metrics())
         folder = self.root / "evaluation"
         folder.mkdir(exist_ok=True)
+        write_table(folder / "cluster_enrichment.tsv", ENRICHMENT, clustered.enrichment(self))
         if self.classes:
             self.write_labels(folder)
         for method in self.methods:
@@ -174,6 +189,7 @@ class Finished:
             return []
         label = {"fold": "all", "level": "image", "method": "classifier (top_k)", "n": 2}
         rows = [metric_row("auroc", 0.875, (0.5, 1.0), **label)]
+        rows += clustered.metrics(self)
         rows += [
             metric_row(f"confusion[true={t},predicted={p}]", 1.0, **label)
             for t in self.classes
@@ -199,14 +215,18 @@ class Finished:
 
     def report(self, max_slides=60, picture_px=250):
         """The page; to be called in the folder above results/ and logs/."""
-        tables = ["classifier_slides", "classifier_curves"] * bool(self.classes)
+        tables = ["cluster_enrichment"]
+        tables += ["classifier_slides", "classifier_curves"] * bool(self.classes)
         tables += [f"masks_{m}_{table}" for m in self.methods for table in ("slides", "curves")]
         write_report(
             self.root / "verdicts.tsv",
             self.root / "splits.tsv",
             self.root / "metrics.tsv",
-            [self.index("cluster_maps")],
-            [self.root / "montages/fold0.json"],
+            [self.index(f"cluster_maps/{self.clustering}")],
+            [self.of_clusters("montages")],
+            [self.of_clusters("clusters")],
+            [self.of_clusters("embedding_maps")],
+            [self.of_clusters("networks")] * (self.clustering != "kmeans"),
             [self.index(f"overlays/{method}") for method in self.methods],
             [self.root / "classifiers/fold0.json"] * bool(self.classes),
             [self.root / f"decoders/{m}/fold0.json" for m in self.methods if m != "none"],
@@ -222,14 +242,6 @@ class Finished:
 
 def stitch(slide, folder):
     return {"marked_um2": 250_000}
-
-
-def picture(name, shape):
-    def work(slide, folder):
-        Image.new("RGB", shape[::-1], (0, 120, 60)).save(folder / name)
-        return {}
-
-    return work
 
 
 def slide_with(slide, **changes):

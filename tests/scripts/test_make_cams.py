@@ -1,5 +1,7 @@
 """Cams of a study on disk: aligned with the tiles, of the right class, blind to test labels."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from tests.scripts import cohort
 from workflow.lib.cams import evidence_class
 from workflow.lib.classifiers import Classifier
+from workflow.lib.consistency import Evidence, look
 from workflow.lib.inference import to_input
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest
@@ -99,3 +102,69 @@ def test_the_predicted_class_is_pooled_as_the_scores_are():
         pooled = _pool(np.log(share), pooling, classes, "normal")
         assert evidence_class(pooled, classes, label=None, negative="normal")[0] == expected
     assert _pool(np.zeros((0, 3)), "max", classes, None).tolist() == [1 / 3] * 3
+
+
+@pytest.fixture(scope="module")
+def corrected(finished, tmp_path_factory):
+    """A study whose cams are half what training images say of alike locations."""
+    root = tmp_path_factory.mktemp("corrected") / "study"
+    shutil.copytree(finished.root, root)
+    study = type(finished)(root)
+    study.pool_evidence()
+    study.make_cams(consistency=0.5)
+    study.make_pseudo_masks()
+    return study
+
+
+def cams_of(study, slide):
+    return open_group(study.cams.parent / slide / "cams.zarr")
+
+
+def test_consistent_cams_are_finer_and_mixed_as_said(finished, corrected):
+    model = Classifier.load(corrected.classifier.with_suffix(""))
+    shared = Evidence.load(corrected.evidence.with_suffix(""))
+    store = Tiles(corrected.tiles.parent / "p3" / "tiles.zarr")
+    with torch.no_grad():
+        tiles = to_input(store.batch(range(len(store))), torch.device("cpu"))
+        own, maps = look(model, tiles, 2)
+    own = torch.nn.functional.interpolate(own, (8, 8), mode="bilinear")
+    expected = (own + shared.of(maps)) / 2
+    found = cams_of(corrected, "p3")["cams"][:]
+    assert found.dtype == np.float16 and found.shape == (5, 2, 8, 8)
+    assert found == pytest.approx(expected.numpy(), rel=2e-3, abs=2e-3)
+    assert cams_of(finished, "p3")["cams"].shape == (5, 2, 2, 2)
+    assert cams_of(corrected, "empty")["cams"].shape == (0, 2, 8, 8)
+
+
+@pytest.mark.parametrize("slide", ["n1", "n2", "n3", "p1", "p2", "p3", "empty"])
+def test_consistency_changes_where_but_not_what(finished, corrected, slide):
+    """Logits and the class that is shown are those of the classifier alone; the bounds are not."""
+    before, after = cams_of(finished, slide), cams_of(corrected, slide)
+    assert np.array_equal(before["logits"][:], after["logits"][:])
+    one, other = facts(finished, slide), facts(corrected, slide)
+    assert (one["class"], one["why"]) == (other["class"], other["why"])
+    if slide != "empty":
+        assert (one["low"], one["high"]) != (other["low"], other["high"])
+
+
+def test_the_bounds_of_consistent_cams_are_theirs(corrected):
+    cams, seen = cams_of(corrected, "p1")["cams"][:], facts(corrected, "p1")
+    good = np.arange(cohort.COUNT) != cohort.UNREADABLE["p1"]
+    assert (seen["low"], seen["high"]) == (cams[good, 1].min(), cams[good, 1].max())
+
+
+def test_what_follows_takes_the_finer_cams(corrected):
+    masks = open_group(corrected.pseudo_masks.parent / "p1" / "pseudo_masks.zarr")["pseudo_masks"]
+    assert masks.shape == (cohort.COUNT, cohort.TILE_PX, cohort.TILE_PX)
+    assert len(np.unique(masks[:])) > 1
+
+
+def test_other_evidence_makes_the_cams_anew(corrected, tmp_path):
+    shutil.copytree(corrected.root, tmp_path / "study")
+    study = type(corrected)(tmp_path / "study")
+    before = manifest(study.cams.parent / "p3")["recipe"]
+    study.make_cams(consistency=0.5)
+    assert manifest(study.cams.parent / "p3")["recipe"] == before
+    study.pool_evidence(count=3)
+    study.make_cams(consistency=0.5)
+    assert manifest(study.cams.parent / "p3")["recipe"] != before

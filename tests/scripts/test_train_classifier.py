@@ -7,60 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.scripts.classified import STUDY, learn
 from tests.scripts.tile_study import CLASSES, shard, write_tiles
-from workflow.lib import fitting
+from workflow.lib import resuming
 from workflow.lib.classifiers import Classifier
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 from workflow.scripts.classify_tiles import classify_tiles
-from workflow.scripts.train_classifier import train_classifier
-
-SETTINGS = {
-    "backbone": "squeezenet1_1",
-    "checkpoint": "random",
-    "epochs": 6,
-    "batch_size": 8,
-    "learning_rate": 5e-3,
-    "backbone_learning_rate_factor": 0.2,
-    "precision": "fp32",
-    "weight_decay": 1e-4,
-    "patience": 9,
-    "balance": True,
-    "label_smoothing": 0.0,
-    "augment": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
-    "seed": 0,
-    "classes": CLASSES,
-}
-STUDY = {
-    "a": ("plain", "train", 12),
-    "b": ("striped", "train", 9),
-    "c": ("plain", "val", 5),
-    "d": ("striped", "val", 6),
-    "e": ("plain", "test", 5),
-    "f": ("striped", "test", 4),
-    "empty": ("plain", "train", 0),
-    "nothing": ("plain", "test", 0),
-    "lost": ("striped", "train", -1),
-}
-
-
-def learn(root, slides, **changed):
-    settings = SETTINGS | changed
-    index = root / "classifiers" / "fold0.json"
-    train_classifier(
-        [root / "tiles" / "all.json"],
-        root / "splits.tsv",
-        index,
-        shard=shard("train_classifier", slides, **settings),
-        fold=0,
-        **settings,
-        weights=None,
-        device="cpu",
-        threads=1,
-        work=index.with_name(".fold0.work"),
-    )
-    return index.with_suffix("")
 
 
 def classify(root, slides, **changed):
@@ -134,15 +88,15 @@ def test_a_killed_job_goes_on_where_it_was(study, monkeypatch):
     root, slides = study
     expected = (root / "classifiers" / "fold0" / "model.safetensors").read_bytes()
     shutil.rmtree(root / "classifiers")
-    epochs, save = [], fitting._save
+    epochs, save = [], resuming.save
 
-    def killed(work, state, *rest):
-        save(work, state, *rest)
+    def killed(work, state):
+        save(work, state)
         epochs.append(state["epoch"])
         if epochs == [1, 2, 3]:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "_save", killed)
+    monkeypatch.setattr(resuming, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         learn(root, slides)
     assert not (root / "classifiers" / "fold0").exists()
@@ -155,14 +109,14 @@ def test_a_changed_setting_does_not_go_on_with_the_old_training(study, monkeypat
     root, slides = study
     expected = (root / "classifiers" / "fold0" / "model.safetensors").read_bytes()
     shutil.rmtree(root / "classifiers")
-    save = fitting._save
+    save = resuming.save
 
-    def killed(work, state, *rest):
-        save(work, state, *rest)
+    def killed(work, state):
+        save(work, state)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "_save", killed)
+        patch.setattr(resuming, "save", killed)
         with pytest.raises(KeyboardInterrupt):
             learn(root, slides, learning_rate=0.5)
     assert (root / "classifiers" / ".fold0.work" / "checkpoint.pt").is_file()

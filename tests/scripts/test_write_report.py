@@ -3,12 +3,12 @@
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 
+from tests.scripts.page import Page
 from tests.scripts.reported import Finished, slide_with
 from workflow.lib.verdicts import REMEDIES
 
@@ -18,45 +18,6 @@ TAGS |= {"h1", "h2", "h3", "p", "a", "b", "span", "table", "tr", "th", "td", "im
 TAGS |= {"figcaption", "details", "summary", "code", "pre"}
 ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "href", "id", "rowspan"}
 ATTRIBUTES |= {"alt", "src", "open", "title", "aria-label"}
-
-
-class Page(HTMLParser):
-    """What a browser would make of the page: its tags with their attributes, and its text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.source, self.tags, self.text, self.open, self.strays = page, [], [], [], []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.strays.append(tag)
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text.append(" ".join(data.split()))
-
-    def words(self):
-        return " ".join(text for text in self.text if text)
-
-    def attributes(self, name):
-        return [found[name] for _, found in self.tags if name in found]
-
-    def numbers(self):
-        """The texts of the study numbers at the top."""
-        boxes = self.source.split('<div class="number">')[1:]
-        return [Page(f"<div>{box.split('</div>')[0]}</div>").words() for box in boxes]
-
-    def cards(self):
-        """The source of each slide's card."""
-        cards = [part.split("</figure>\n</div>")[0] for part in self.source.split('"card"')[1:]]
-        return {re.search("<h3>(.*?)</h3>", card).group(1): card for card in cards}
 
 
 @pytest.fixture
@@ -164,7 +125,8 @@ def test_charts_montages_and_training_are_there(finished):
         "ROC of tumour, all folds",
         "Precision and recall of tumour, all folds",
         "Confusion of slides, all folds",
-        "Clusters, fold 0",
+        "Fold 0: typical tiles, and tiles drawn at random",
+        "Fold 0: nearest neighbours in features and in pixels",
         "Classifier, fold 0: AUROC 0.75 on validation tiles",
         "NEGEV, fold 0: AUROC 0.75 on validation tiles",
     ):

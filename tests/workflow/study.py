@@ -30,6 +30,24 @@ SMALL = {
     "evaluate_masks": {"bootstrap": 100},
     "evaluate_classifier": {"bootstrap": 100},
     "evaluate_clusters": {"bootstrap": 100},
+    "draw_embeddings": {"max_tiles": 60, "queries": 2},
+}
+# What differs where a network learns the clusters and everything that uses them is on.
+LEARNT = {
+    "cluster": {"method": "deepcluster", "fit_on": "train"},
+    "train_deepcluster": {"count": 4, "pca": 4, "rounds": 2, "batch_size": 8},
+    "train_dcec": {"count": 3, "embedding": 4, "pretrain_epochs": 1, "epochs": 1},
+    "probe_networks": {"random_starts": 1},
+    "evaluate_probes": {"bootstrap": 100},
+    "draw_networks": {"channels": 2, "tiles_per_channel": 2},
+    "train_classifier": {
+        "epochs": 1,
+        "patience": 1,
+        "checkpoint": "deepcluster",
+        "balance": "clusters",
+    },
+    "pool_evidence": {"count": 5, "pca": 8, "locations_per_tile": 4},
+    "make_cams": {"consistency": 0.5},
 }
 
 

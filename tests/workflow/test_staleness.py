@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.workflow.study import Study
+from tests.workflow.study import LEARNT, Study
 
 REPORT = {"write_report"}
 SUMMARY = {"summarise_study"} | REPORT
@@ -18,9 +18,15 @@ DECODER = {"train_decoder"} | REFINE
 PSEUDO_MASKS = {"make_pseudo_masks"} | DECODER
 CAMS = {"make_cams"} | PSEUDO_MASKS
 CLASSIFIER = {"train_classifier", "classify_tiles", "evaluate_classifier"} | CAMS
-CLUSTERS = {
-    "train_clusters", "assign_clusters", "draw_montages", "draw_cluster_maps", "evaluate_clusters",
+CLUSTERED = {
+    "assign_clusters", "draw_montages", "draw_cluster_maps", "draw_embeddings", "evaluate_clusters",
 } | SUMMARY  # fmt: skip
+CLUSTERS = {"train_clusters"} | CLUSTERED
+# Where a network learnt the clusters, and the classifier starts from it and draws by its clusters.
+NETWORK = {
+    "train_deepcluster", "embed_tiles", "draw_networks", "probe_networks", "evaluate_probes",
+    "pool_evidence",
+} | CLUSTERED | CLASSIFIER  # fmt: skip
 FEATURES = {"extract_features"} | CLUSTERS
 TILES = {"tile_slide"} | FEATURES | CLASSIFIER
 TISSUE = {"mask_tissue"} | TILES
@@ -32,6 +38,14 @@ SPLITS = {"split_patients"} | CLUSTERS | CLASSIFIER
 def finished(tmp_path_factory):
     """A study that ran to its report, once for this module."""
     study = Study.make(tmp_path_factory.mktemp("finished"))
+    study.run()
+    return study
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A study whose clusters a network learnt, with every use of them switched on."""
+    study = Study.make(tmp_path_factory.mktemp("learnt"), **LEARNT)
     study.run()
     return study
 
@@ -181,6 +195,38 @@ EDITS = {
     "a slide replaced, its time kept": (replace_slide_keeping_its_time, CHECK),
     "a slide added": (add_slide, CHECK | SPLITS),
 }
+
+
+EDITS_OF_THE_LEARNT = {
+    "nothing": (lambda s: None, set()),
+    "the rounds of DeepCluster": (lambda s: s.edit_config("train_deepcluster", rounds=3), NETWORK),
+    "k-means, which is not used": (lambda s: s.edit_config("train_clusters", count=4), REPORT),
+    "slides that clusters are fitted to": (
+        lambda s: s.edit_config("cluster", fit_on="all"),
+        NETWORK,
+    ),
+    "the share of pooled evidence": (lambda s: s.edit_config("make_cams", consistency=0.4), CAMS),
+    "the clusters of locations": (
+        lambda s: s.edit_config("pool_evidence", count=4),
+        {"pool_evidence"} | CAMS,
+    ),
+    "the penalty of the probes": (
+        lambda s: s.edit_config("probe_networks", penalty=2.0),
+        {"probe_networks", "evaluate_probes"} | SUMMARY,
+    ),
+    "another clustering": (
+        lambda s: s.edit_config("cluster", method="dcec"),
+        {"train_dcec"} | NETWORK - {"train_deepcluster"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS_OF_THE_LEARNT)
+def test_one_edit_of_a_learnt_clustering_exactly_these_rules(learnt, tmp_path, name):
+    study = learnt.copy(tmp_path / "study")
+    change, expected = EDITS_OF_THE_LEARNT[name]
+    change(study)
+    assert set(study.would_run()) == expected
 
 
 @pytest.mark.parametrize("name", EDITS)

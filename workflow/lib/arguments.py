@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from workflow.lib.configuration import merge
 from workflow.lib.identity import Identities
 from workflow.lib.recipe import ROOT, recipe, shared_settings
 from workflow.lib.shard import Shard
@@ -83,16 +84,7 @@ def from_command_line(stage: Callable[..., None]) -> dict:
 def _config(study: Path) -> dict:
     """The config of a study over the defaults, as Snakemake merges them."""
     defaults = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    return _merged(defaults, yaml.safe_load(study.read_text()) or {})
-
-
-def _merged(base: dict, own: dict) -> dict:
-    """`base` with the values of `own`, section by section."""
-    merged = dict(base)
-    for key, value in own.items():
-        sections = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = _merged(base[key], value) if sections else value
-    return merged
+    return merge(defaults, yaml.safe_load(study.read_text()) or {})
 
 
 def _row_facts(slide: Slide, known: Identities) -> dict:
@@ -112,6 +104,10 @@ def _bind(stage: Callable[..., None], given: dict, *, strict: dict) -> dict:
     for name, parameter in parameters.items():
         if name in given:
             bound[name] = _typed(given[name], parameter.annotation)
+        elif parameter.kind is not parameter.KEYWORD_ONLY and _accepts(
+            parameter.annotation, types.NoneType
+        ):
+            bound[name] = None  # an input that is not always there
         elif parameter.default is parameter.empty:
             raise TypeError(f"{stage.__name__} needs {name}: --{name.replace('_', '-')}")
     return bound

@@ -12,6 +12,7 @@ from torch import nn
 from torchvision import models
 
 from workflow.lib import checkpoints
+from workflow.lib.channels import STATISTICS, Channels
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Backbone(nn.Module):
 
     channels: of the feature maps of `pyramid`, shallow to deep
     strides: tile pixels per pixel of each map, to the nearest power of two
-    mean, std: of the RGB input in 0..1, as the weights expect it
+    sees: what it is shown of the tile, given as `channels`: rgb, sobel or hed (channels.py)
+    mean, std: of what it is shown, RGB in 0..1 or those channels, as the weights expect it
     """
 
     def __init__(
@@ -67,9 +69,11 @@ class Backbone(nn.Module):
         name: str,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        channels: str = "rgb",
     ) -> None:
         super().__init__()
-        self.name, self.mean, self.std = name, list(mean), list(std)
+        self.name, self.mean, self.std, self.sees = name, list(mean), list(std), channels
+        self.show = Channels(channels)
         self.normalise = Normalise(mean, std)
         self.trunk = _trunk(name)
         self.taps, self.channels, self.strides = self._probe()
@@ -80,7 +84,7 @@ class Backbone(nn.Module):
         A map is the last one before the next block shrinks it; maps as large as the tile are
         left out. Most backbones have five, at strides of about 2, 4, 8, 16 and 32.
         """
-        maps, features = [], self.normalise(tiles)
+        maps, features = [], self.normalise(self.show(tiles))
         for index, block in enumerate(self._blocks()):
             features = block(features)
             if index in self.taps:
@@ -120,10 +124,14 @@ class Backbone(nn.Module):
         return taps, [shapes[index][1] for index in taps], rounded
 
 
-def build_backbone(name: str, *, checkpoint: str, weights: Path | None, seed: int) -> Backbone:
+def build_backbone(
+    name: str, *, checkpoint: str, weights: Path | None, seed: int, channels: str = "rgb"
+) -> Backbone:
     """The backbone `name` with the weights that `checkpoint` means (workflow/lib/checkpoints.py).
 
     seed: of the random initialisation, whose caller's random state is left as it was.
+    channels: rgb, sobel or hed; the last two are scaled by their own mean and deviation, also
+    where the weights come from RGB, because a card or ImageNet says nothing about them.
     Raises ValueError for a name without a pyramid and for weights that do not fit, and
     FileNotFoundError or ConnectionError, with the remedy, for weights that are not there.
     """
@@ -137,9 +145,10 @@ def build_backbone(name: str, *, checkpoint: str, weights: Path | None, seed: in
     google = checkpoint == "imagenet" and name in FROM_GOOGLE
     mean = card.get("mean", (0.5, 0.5, 0.5) if google else IMAGENET_MEAN)
     std = card.get("std", (0.5, 0.5, 0.5) if google else IMAGENET_STD)
+    mean, std = STATISTICS.get(channels, (mean, std))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = Backbone(name, mean, std)
+        backbone = Backbone(name, mean, std, channels)
     if checkpoint == "random":
         return backbone
     state = checkpoints.read(path) if path else _torchvision_weights(name, weights)

@@ -1,21 +1,28 @@
 """Tiles of many slides as one list, each with its slide and its class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from workflow.lib.stores import Tiles
+from workflow.lib.stores import Tiles, open_group
+from workflow.lib.units import usable
 
 
 class TileBag:
     """The readable tiles of labelled slides, in the order of slides and rows.
 
     slide, label: (M,) int64, indices into `slides` and into the classes
+    cluster: (M,) int64 where `assignments` gives a cluster for every tile of each slide, else None
     """
 
     def __init__(
-        self, slides: Sequence[str], stores: Sequence[Tiles], labels: Sequence[int]
+        self,
+        slides: Sequence[str],
+        stores: Sequence[Tiles],
+        labels: Sequence[int],
+        assignments: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.slides, self.stores = list(slides), list(stores)
         rows = [np.flatnonzero(~store.bad) for store in self.stores]
@@ -23,6 +30,11 @@ class TileBag:
         self.row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
         self.slide = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
         self.label = torch.tensor(labels, dtype=torch.int64)[self.slide]
+        self.cluster = None
+        if assignments is not None:
+            each = [ids[good] for ids, good in zip(assignments, rows, strict=True)]
+            found = np.concatenate([*each, np.empty(0, np.int64)]).astype(np.int64)
+            self.cluster = torch.from_numpy(found)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -44,14 +56,29 @@ class TileBag:
         """The slides that the tiles `indices` are from, each once, sorted."""
         return sorted({self.slides[slide] for slide in self.slide[torch.as_tensor(indices)]})
 
-    def groups(self) -> list[list[torch.Tensor]]:
-        """For each class that has tiles, in order: the tile indices of each of its slides."""
-        found: dict[int, list[torch.Tensor]] = {}
-        counts = torch.bincount(self.slide, minlength=len(self.slides)).tolist()
-        for tiles in torch.arange(len(self)).split(counts):
-            if len(tiles):
-                found.setdefault(int(self.label[tiles[0]]), []).append(tiles)
-        return [found[label] for label in sorted(found)]
+    def groups(self, by: torch.Tensor | None = None) -> list[list[torch.Tensor]]:
+        """For each class that has tiles, in order: the tile indices of each group of it.
+
+        by: (M,) int64, the group of each tile, as `cluster`; without it a group is a slide.
+        """
+        by, found = self.slide if by is None else by, []
+        for label in self.label.unique():
+            members = torch.nonzero(self.label == label)[:, 0]
+            found.append([members[by[members] == group] for group in by[members].unique()])
+        return found
+
+
+def open_bag(tiles: Path, labels: Mapping[str, int], assignments: Path | None = None) -> TileBag:
+    """The tiles of those slides of `labels` ({slide: class}) that are not quarantined, sorted.
+
+    tiles, assignments: stage folders with a unit per slide.
+    """
+    slides = usable(tiles, labels)
+    stores = [Tiles(tiles / slide / "tiles.zarr") for slide in slides]
+    clusters = assignments and [
+        open_group(assignments / slide / "assignments.zarr")["assignments"][:] for slide in slides
+    ]
+    return TileBag(slides, stores, [labels[slide] for slide in slides], clusters)
 
 
 def tile_weights(bag: TileBag) -> torch.Tensor:
@@ -63,18 +90,21 @@ def tile_weights(bag: TileBag) -> torch.Tensor:
     return weights
 
 
-def balanced_order(bag: TileBag, *, generator: torch.Generator) -> torch.Tensor:
+def balanced_order(
+    bag: TileBag, *, by: torch.Tensor | None = None, generator: torch.Generator
+) -> torch.Tensor:
     """An epoch of about M tile indices in which every class is drawn equally often.
 
-    Within a class its slides take equal turns, and each slide deals its tiles in random order,
-    all of them before any comes again. Small slides and rare classes thus count like large ones.
+    Within a class its groups (TileBag.groups: slides, or clusters) take equal turns, and each
+    deals its tiles in random order, all of them before any comes again. Small slides and rare
+    classes, or rare tissue where groups are clusters, thus count like large ones.
     """
-    drawn, classes = [], bag.groups()
+    drawn, classes = [], bag.groups(by)
     share = -(-len(bag) // len(classes))
-    for slides in classes:
-        for turn, index in enumerate(torch.randperm(len(slides), generator=generator)):
-            tiles = slides[index]
-            quota = share // len(slides) + (turn < share % len(slides))
+    for groups in classes:
+        for turn, index in enumerate(torch.randperm(len(groups), generator=generator)):
+            tiles = groups[index]
+            quota = share // len(groups) + (turn < share % len(groups))
             decks = [
                 tiles[torch.randperm(len(tiles), generator=generator)]
                 for _ in range(-(-quota // len(tiles)))

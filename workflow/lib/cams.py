@@ -85,7 +85,7 @@ def shrink(probability: torch.Tensor, downsample: int) -> torch.Tensor:
 class CamTally:
     """What is noted of every tile while the cams of a slide stream by.
 
-    logits: (N, C) float32, the mean of each cam, which is what the classifier says of the tile
+    logits: (N, C) float32, what the classifier says of the tile
     extremes: (N, C, 2) float32, the lowest and the highest value of each cam, as stored
     """
 
@@ -93,13 +93,13 @@ class CamTally:
         self.logits = np.zeros((count, classes), np.float32)
         self.extremes = np.zeros((count, classes, 2), np.float32)
 
-    def watch(self, found: Iterable[tuple[slice, np.ndarray]]) -> Iterator[np.ndarray]:
-        """Pass on blocks of cams (B, C, h, w) float32 as float16, each with the rows it is of.
+    def watch(self, found: Iterable[tuple[slice, np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        """Pass on cams (B, C, h, w) as float16, from blocks of (rows, cams, logits (B, C)).
 
         Raises ValueError, naming the tile, for evidence that is not finite (or beyond 65504).
         """
-        for rows, maps in found:
-            self.logits[rows] = maps.mean(axis=(2, 3))
+        for rows, maps, logits in found:
+            self.logits[rows] = logits
             with np.errstate(over="ignore"):  # told as infinite below
                 maps = maps.astype(np.float16)
             ends = np.stack([maps.min(axis=(2, 3)), maps.max(axis=(2, 3))], axis=-1)

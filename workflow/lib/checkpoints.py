@@ -4,6 +4,7 @@ A checkpoint setting is one of
     random      seeded initialisation, nothing to load
     imagenet    `<backbone>-imagenet*` in the weights folder, else what torchvision offers for it
     hub         what the Hugging Face hub holds under the encoder's own name (timm encoders only)
+    deepcluster what train_deepcluster learnt in the same fold (train_classifier only)
     <stem>      `<stem>.safetensors`, `.pth`, `.pt` or `.bin` in the weights folder
 Beside a file may lie a card, `<stem>.json`, with what the weights expect: `sha256` of the file,
 `mean` and `std` of the RGB input in 0..1, `tile_px` and `mpp`.
@@ -36,6 +37,8 @@ def identity(backbone: str, checkpoint: str, weights: Path | str | None) -> str:
     The same content gives the same identity wherever the weights folder lies and however old its
     files are; the card counts as content. Raises FileNotFoundError or ValueError like `locate`.
     """
+    if checkpoint == "deepcluster":
+        return checkpoint  # the unit that holds it is an input of the rule, and known by its recipe
     path = locate(backbone, checkpoint, weights)
     if path is None:
         return {
@@ -51,8 +54,15 @@ def locate(backbone: str, checkpoint: str, weights: Path | str | None) -> Path |
     """The file behind `checkpoint`, or None for weights that have no file in the folder.
 
     Raises FileNotFoundError, saying what the folder holds, when a named file is not there, and
-    ValueError when several files could be meant.
+    ValueError when several files could be meant, and for deepcluster, whose network never lies
+    in the folder.
     """
+    if checkpoint == "deepcluster":
+        raise ValueError(
+            "deepcluster stands for the network that train_deepcluster learnt in the fold, which "
+            "only train_classifier starts from; set checkpoint to random, imagenet or the name of "
+            "a file in the weights folder"
+        )
     folder = Path(weights) if weights is not None else None
     if checkpoint in ("random", "hub"):
         return None

@@ -61,6 +61,7 @@ class Classifier(nn.Module):
         record = {
             **facts,
             "backbone": self.backbone.name,
+            "channels": self.backbone.sees,
             "mean": self.backbone.mean,
             "std": self.backbone.std,
             "classes": self.classes,
@@ -83,7 +84,8 @@ class Classifier(nn.Module):
                 "delete its folder and run again to train it anew"
             )
         with torch.random.fork_rng(devices=[]):
-            backbone = Backbone(record["backbone"], record["mean"], record["std"])
+            seen = record.get("channels", "rgb")  # not recorded before there was a choice
+            backbone = Backbone(record["backbone"], record["mean"], record["std"], seen)
             model = cls(backbone, record["classes"], tile_px=record["tile_px"], mpp=record["mpp"])
         checkpoints.load(model, load_file(file), source=file)
         return model.eval()

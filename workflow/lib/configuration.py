@@ -2,13 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
-WITHOUT_FILE = ("random", "imagenet", "hub")
+WITHOUT_FILE = ("random", "imagenet", "hub", "deepcluster")
 KINDS = {
     "number": "a number",
     "integer": "a whole number",
@@ -18,6 +19,19 @@ KINDS = {
     "object": "a section with keys",
     "null": "null",
 }
+
+
+def merge(config: Mapping, changes: Mapping) -> dict:
+    """`config` with the values of `changes`, section by section, as Snakemake merges files.
+
+    >>> merge({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}})
+    {'a': {'b': 1, 'c': [3]}}
+    """
+    merged = dict(config)
+    for key, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(config.get(key), Mapping)
+        merged[key] = merge(config[key], value) if nested else deepcopy(value)
+    return merged
 
 
 def schema_faults(config: dict, schema: dict) -> list[str]:
@@ -31,6 +45,7 @@ def check_config(config: dict) -> list[str]:
     return [
         *_label_faults(config),
         *_checkpoint_faults(config),
+        *_cluster_faults(config),
         *_tile_faults(config),
         *_threshold_faults(config),
     ]
@@ -53,13 +68,24 @@ def _label_faults(config: dict) -> Iterator[str]:
 
 
 def _checkpoint_faults(config: dict) -> Iterator[str]:
-    for section in ("extract_features", "train_classifier"):
+    for section in ("extract_features", "train_deepcluster", "train_classifier"):
         checkpoint = config[section]["checkpoint"]
+        if checkpoint == "deepcluster" and section != "train_classifier":
+            yield f"{section}.checkpoint: deepcluster is a start for train_classifier alone"
         if checkpoint not in WITHOUT_FILE and config["weights"] is None:
             yield (
                 f"{section}.checkpoint: {checkpoint!r} is a file, but weights names no folder; "
                 "set weights to the folder that holds it, or use random or imagenet"
             )
+
+
+def _cluster_faults(config: dict) -> Iterator[str]:
+    learnt, classifier = config["train_deepcluster"], config["train_classifier"]
+    if classifier["checkpoint"] == "deepcluster" and classifier["backbone"] != learnt["backbone"]:
+        yield (
+            f"train_classifier.backbone: {classifier['backbone']} cannot start from the "
+            f"{learnt['backbone']} of train_deepcluster; give both the same backbone"
+        )
 
 
 def _tile_faults(config: dict) -> Iterator[str]:
@@ -107,11 +133,13 @@ def _sentences(error: ValidationError) -> Iterator[str]:
             if name not in known:
                 close = difflib.get_close_matches(str(name), known, 1)
                 meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-                yield f"{prefix}unknown key {name!r}; {meant if known else 'there are no settings'}"
+                yield f"{prefix}unknown key {name!r}; {meant}"
     elif error.validator == "required":
         for name in error.validator_value:
             if name not in error.instance:
                 yield f"{prefix}the key {name} is missing; config/config.yaml has it"
+    elif error.validator == "type" and "enum" in error.schema:
+        pass  # the words that are known say what it has to be
     elif error.validator == "type":
         yield prefix + _wrong_type(error.instance, error.validator_value)
     else:

@@ -7,8 +7,6 @@ state there is to save is the network's and the optimiser's.
 import copy
 import logging
 import math
-import os
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from workflow.lib import resuming
 from workflow.lib.inference import read_ahead
 
 log = logging.getLogger(__name__)
@@ -89,7 +88,7 @@ def fit(
             break
         torch.manual_seed(derive_seed(seed, epoch, 0))  # for what is random inside the network
         batches = lesson.batches(derive_seed(seed, epoch, 0))
-        _set_momentum(model.train(), len(batches))
+        set_momentum(model.train(), len(batches))
         for step, (indices, pixels) in enumerate(read_ahead(lesson.read, batches)):
             pace = _pace(epoch * len(batches) + step, len(batches), epochs)
             for group in optimiser.param_groups:
@@ -113,7 +112,8 @@ def fit(
         if not validated or seen["loss"] < state["best_loss"]:
             state |= {"best_epoch": epoch + 1, "best_loss": seen["loss"] if validated else math.inf}
             state["best"] = copy.deepcopy(model.state_dict())
-        _save(work, state, model, optimiser)
+        learnt = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+        resuming.save(work, state | learnt)
     model.load_state_dict(state["best"])
     model.eval()
     return {name: state[name] for name in ("curves", "best_epoch", "validated")}
@@ -124,7 +124,7 @@ def derive_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _set_momentum(model: nn.Module, steps: int) -> None:
+def set_momentum(model: nn.Module, steps: int) -> None:
     """Let batch norms follow within an epoch of `steps`: torch's 0.1 is too slow for small data."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and module.training:
@@ -154,33 +154,12 @@ def _sentence(rows: list[dict]) -> str:
     )
 
 
-def _save(work: Path, state: dict, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Replace the checkpoint as a whole, so that a kill leaves the old one or the new one."""
-    work.mkdir(parents=True, exist_ok=True)
-    draft = work / f"checkpoint.{os.getpid()}.draft"
-    with draft.open("wb") as stream:
-        learnt = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save(state | learnt, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(draft, work / "checkpoint.pt")
-
-
 def _resume(work: Path, key: str, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict:
     """The state after the last finished epoch; the start of training without one."""
     start = {"key": key, "epoch": 0, "best_epoch": 0, "best_loss": math.inf, "curves": []}
-    start["validated"] = False
-    file = work / "checkpoint.pt"
-    if not file.is_file():
-        return start
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        log.warning("%s cannot be read (%s): training starts anew.", file, error)
-        return start
-    if state["key"] != key:
-        log.info("The settings or the tiles changed since the last checkpoint: starting anew.")
-        return start
+    state = resuming.resume(work, key)
+    if state is None:
+        return start | {"validated": False}
     model.load_state_dict(state.pop("model"))
     optimiser.load_state_dict(state.pop("optimiser"))
     log.info("Going on after epoch %d.", state["epoch"])

@@ -22,8 +22,10 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
+    "faiss": "faiss-cpu",
     "imagecodecs": "imagecodecs",
     "numpy": "numpy",
+    "openTSNE": "openTSNE",
     "openslide": "openslide-bin",
     "scipy": "scipy",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
@@ -35,6 +37,7 @@ DISTRIBUTIONS = {
     "timm": "timm",
     "torch": "torch",
     "torchvision": "torchvision",
+    "umap": "umap-learn",
     "zarr": "zarr",
 }
 # Libraries that decode through another one, without its name in any import of the project.
@@ -121,6 +124,8 @@ def shared_settings(config: dict) -> dict[str, object]:
         "seed": config["seed"],
         "max_quarantined": config["max_quarantined"],
         **config["labels"],
+        "clustering": config["cluster"]["method"],
+        "fit_on": config["cluster"]["fit_on"],
         "cam_scale": config["refine_masks"]["cam_scale"],
         "pooling": config["classify_tiles"]["pooling"],
         "window": config["stitch_heatmap"]["window"],

@@ -46,8 +46,8 @@ class Study:
             self.drawn[index.parent.name] |= set(json.loads(index.read_text())["units"])
         self.scored = _by_slide(tables.get("classifier_slides", []))
         self.masked = {m: _by_slide(tables[f"masks_{m}_slides"]) for m in self.methods}
-        maps = cluster_maps[0].parent
-        self.standing = {slide.slide: manifest(maps / slide.slide) for slide in slides}
+        self.maps = cluster_maps[0].parent
+        self.standing = {slide.slide: manifest(self.maps / slide.slide) for slide in slides}
         self.used = [slide for slide in slides if not self._is_quarantined(slide.slide)]
 
     def quarantined(self) -> list[dict]:
@@ -99,13 +99,13 @@ class Study:
             size_mm = slide_mm(self.checked[slide.slide])
             shape_px0 = (store.attrs["height_px0"], store.attrs["width_px0"])
             yield draw_truth(picture, slide.mask, shape_px0=shape_px0, size_mm=size_mm)
+        overlays = self.results / "overlays"
         files = {
-            t: f"overlays/{m}/{slide.slide}/overlay.jpg" for m, t in self._titles(slide).items()
+            t: overlays / m / slide.slide / "overlay.jpg" for m, t in self._titles(slide).items()
         }
-        for title, file in (
-            files | {"clusters": f"cluster_maps/{slide.slide}/cluster_map.png"}
-        ).items():
-            yield title, shrink(read_picture(self.results / file), max_side_px=max_side_px)
+        files["clusters"] = self.maps / slide.slide / "cluster_map.png"
+        for title, file in files.items():
+            yield title, shrink(read_picture(file), max_side_px=max_side_px)
 
     def _titles(self, slide: Slide) -> dict[str, str]:
         """The methods with a heatmap of this slide, and how they are called."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 Row = dict[str, str]
 METHODS = {"none": "CAM, unrefined", "negev": "NEGEV"}
+CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
 
 # metric of metrics.tsv -> how the report calls it
 OVERLAPS = {"dice_fg": "Dice", "iou_fg": "IoU", "miou": "mean IoU"}
@@ -24,6 +25,8 @@ CLUSTER_METRICS = {
     "ari": "ARI",
     "purity": "purity",
     "chance_purity": "purity of one cluster",
+    "nmi_patient": "NMI with patients",
+    "nmi_site": "NMI with sites",
 }
 
 
@@ -95,9 +98,9 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
         _number(f"{cohort.used} of {cohort.slides}", "slides used", quarantined),
         _number(f"{cohort.tiles:,}", "tiles", size),
     ]
-    labels = []
+    labels, classified = [], [row for row in metrics if row["method"].startswith("classifier")]
     for name, title in LABEL_METRICS.items():
-        row = find(metrics, fold="all", level=level, metric=name)
+        row = find(classified, fold="all", level=level, metric=name)
         if row and row["value"]:
             labels.append(_measured(row, title, f"labels of {row['n']} slides, out of fold"))
     pixels = []
@@ -152,9 +155,11 @@ def label_table(metrics: Sequence[Row]) -> list[dict]:
     return _by_fold(metrics, LABEL_METRICS, "classifier")
 
 
-def cluster_table(metrics: Sequence[Row]) -> list[dict]:
-    """The same for how clusters agree with labels."""
-    return _by_fold(metrics, CLUSTER_METRICS, "kmeans")
+def cluster_table(metrics: Sequence[Row], clustering: str) -> list[dict]:
+    """The same for how the clusters agree with labels, patients and sites, as far as measured."""
+    measured = {row["metric"] for row in metrics if row["method"] == clustering}
+    names = {name: title for name, title in CLUSTER_METRICS.items() if name in measured}
+    return _by_fold(metrics, names, clustering)
 
 
 def confusion_counts(metrics: Sequence[Row], level: str, classes: Sequence[str]) -> list[list[int]]:

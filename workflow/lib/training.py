@@ -1,6 +1,8 @@
 """Train a tile classifier from the labels of slides. No pixel mask is ever read."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,8 +16,11 @@ from workflow.lib.fitting import fit
 from workflow.lib.inference import infer, to_input
 from workflow.lib.label_metrics import macro_ranking
 
+# What is drawn equally often: classes and their slides, classes and their clusters, or nothing.
+Balance = Literal["classes", "clusters", "none"]
 LAST_EPOCH = "the last epoch, because not every class has a validation tile"
 CHOSEN_BY = "lowest validation loss of tiles, every slide of a class and every class counted alike"
+WEAK_AUROC = 0.65  # below it, on validation tiles, a cam says little about where a class is
 
 
 def train(
@@ -31,7 +36,7 @@ def train(
     weight_decay: float,
     label_smoothing: float,
     patience: int,
-    balance: bool,
+    balance: Balance,
     augmentation: dict,
     seed: int,
     device: torch.device,
@@ -76,6 +81,29 @@ def train(
     return {**outcome, "chosen_by": CHOSEN_BY if validated else LAST_EPOCH}
 
 
+def check_classes(bag: TileBag, classes: Sequence[str], fold: int) -> None:
+    """Raise ValueError, naming `fold` and the remedy, when a class has no tile to learn from."""
+    missing = [name for index, name in enumerate(classes) if not (bag.label == index).any()]
+    if missing:
+        raise ValueError(
+            f"Fold {fold} has no training tile of class {', '.join(missing)}: its training slides "
+            "are quarantined or hold too little tissue (verdicts.tsv and the log of tile_slide say "
+            "which). Add slides of this class, or set split_patients.folds to fewer"
+        )
+
+
+def weakness(curves: Sequence[dict], best_epoch: int, fold: int) -> str | None:
+    """What speaks against localising with this classifier, as far as validation tiles show."""
+    best = [row for row in curves if row["epoch"] == best_epoch and row["split"] == "val"]
+    auroc = best[0]["auroc"] if best else None
+    if auroc is None or auroc >= WEAK_AUROC:
+        return None
+    return (
+        f"The classifier of fold {fold} reaches an AUROC of only {auroc:.2f} on validation tiles: "
+        "too weak to localise from. Treat its cams and what is made of them with suspicion."
+    )
+
+
 class LabelLesson:
     """A classifier that learns the class of each tile (workflow/lib/fitting.py: a lesson)."""
 
@@ -86,7 +114,7 @@ class LabelLesson:
         validation: TileBag,
         *,
         batch_size: int,
-        balance: bool,
+        balance: Balance,
         label_smoothing: float,
         augmentation: dict,
         precision: str,
@@ -127,7 +155,7 @@ class LabelLesson:
     def validate(self) -> dict | None:
         if not len(self.validation):
             return None
-        return _validate(self.model, self.validation, self.batch_size, self.balance, self.device)
+        return _validate(self.model, self.validation, self.batch_size, self.device)
 
     def validation_names(self) -> list[str]:
         return self.validation.slides
@@ -149,24 +177,23 @@ def _parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def _batches(bag: TileBag, size: int, balance: bool, *, seed: int) -> list[torch.Tensor]:
+def _batches(bag: TileBag, size: int, balance: Balance, *, seed: int) -> list[torch.Tensor]:
     """Tile indices of one epoch; a last batch that is not full is left out, if it is not all."""
     generator = torch.Generator().manual_seed(seed)
-    if balance:
-        order = balanced_order(bag, generator=generator)
-    else:
+    if balance == "none":
         order = torch.randperm(len(bag), generator=generator)
+    else:
+        by = bag.cluster if balance == "clusters" else None
+        order = balanced_order(bag, by=by, generator=generator)
     batches = list(order.split(size))
     return [batch for batch in batches if len(batch) == size] or batches
 
 
-def _validate(
-    model: Classifier, bag: TileBag, batch_size: int, balance: bool, device: torch.device
-) -> dict:
+def _validate(model: Classifier, bag: TileBag, batch_size: int, device: torch.device) -> dict:
+    """The measures of a bag's tiles, weighted alike however training draws its own."""
     found = infer(model, bag.read, len(bag), batch=batch_size, device=device)
     logits = torch.from_numpy(np.concatenate([rows for _, rows in found]))
-    weights = tile_weights(bag) if balance else torch.ones(len(bag))
-    return _measure(logits, bag.label, weights)
+    return _measure(logits, bag.label, tile_weights(bag))
 
 
 def _measure(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> dict:

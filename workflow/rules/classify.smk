@@ -5,12 +5,25 @@ What a tile is, learnt from the labels of the slides, one classifier per fold.
             scores/fold{fold}/{shard}.json     class scores per tile of the val and test slides
 """
 
+# The clustering whose clusters are drawn equally often; None where clusters have no say.
+BALANCED_BY = CLUSTERING if config["train_classifier"]["balance"] == "clusters" else None
+
 
 rule train_classifier:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
         splits=f"{RESULTS}/splits.tsv",
         verdicts=f"{RESULTS}/verdicts.tsv",
+        network=(
+            f"{RESULTS}/clusters/deepcluster/fold{{fold}}.json"
+            if config["train_classifier"]["checkpoint"] == "deepcluster"
+            else []
+        ),
+        assignments=(
+            every(f"{RESULTS}/assignments/{CLUSTERING}/fold{{fold}}/{{shard}}.json")
+            if BALANCED_BY
+            else []
+        ),
     output:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     log:
@@ -24,7 +37,7 @@ rule train_classifier:
         recipe=recipe(
             "train_classifier",
             shared=["seed", "classes"],
-            made_of=checkpoint("train_classifier", "backbone"),
+            made_of=checkpoint("train_classifier", "backbone", clustering=BALANCED_BY),
         ),
     script:
         "../scripts/train_classifier.py"

@@ -60,6 +60,7 @@ wildcard_constraints:
     shard=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     fold=r"\d+",
     method=r"[a-z_]+",
+    clustering="kmeans|deepcluster|dcec",
 
 
 def every(path):
@@ -84,15 +85,16 @@ def row_facts(slide):
     return [slide.patient, slide.label, file_facts(slide.mask)]
 
 
-def checkpoint(stage, architecture):
-    """What identifies the weights that a stage starts from, wherever they lie."""
+def checkpoint(stage, architecture, **others):
+    """What identifies the weights that a stage starts from, wherever they lie, and `others`."""
     section = config[stage]
     weights = Path(config["weights"]) if config["weights"] else None
     try:
         found = checkpoint_identity(section[architecture], section["checkpoint"], weights)
     except (FileNotFoundError, ValueError) as error:
         raise WorkflowError(f"{stage}: {error}") from None
-    return lambda wildcards: {"checkpoint": found}
+    facts = {"checkpoint": found} | {key: value for key, value in others.items() if value}
+    return lambda wildcards: facts
 
 
 def page_facts(wildcards):

@@ -1,6 +1,6 @@
 """
 How good it is, out of fold, with confidence intervals over patients.
-    needs   scores/, heatmaps/, assignments/, splits.tsv, pixel truth where the sheet names it
+    needs   scores/, heatmaps/, splits.tsv, pixel truth where the sheet names it
     gives   evaluation/*.tsv   per method, per slide, and the points of the curves
             metrics.tsv        one tidy table
 """
@@ -60,29 +60,10 @@ rule evaluate_masks:
         "../scripts/evaluate_masks.py"
 
 
-rule evaluate_clusters:
-    input:
-        assignments=lambda wildcards: expand(
-            f"{RESULTS}/assignments/fold{{fold}}/{{shard}}.json",
-            fold=FOLDS,
-            shard=SHARDS,
-        ),
-        splits=f"{RESULTS}/splits.tsv",
-    output:
-        evaluation=f"{RESULTS}/evaluation/clusters.tsv",
-    log:
-        f"{LOGS}/evaluate_clusters/all.log",
-    conda:
-        "../../envs/imaging.yaml"
-    params:
-        recipe=recipe("evaluate_clusters", shared=["seed"]),
-    script:
-        "../scripts/evaluate_clusters.py"
-
-
 rule summarise_study:
     input:
         tables=[f"{RESULTS}/evaluation/clusters.tsv"]
+        + [f"{RESULTS}/evaluation/probes.tsv"] * PROBED
         + [f"{RESULTS}/evaluation/classifier.tsv"] * LABELLED
         + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
     output:

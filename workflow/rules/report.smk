@@ -10,8 +10,17 @@ rule write_report:
         verdicts=f"{RESULTS}/verdicts.tsv",
         splits=f"{RESULTS}/splits.tsv",
         metrics=f"{RESULTS}/metrics.tsv",
-        cluster_maps=expand(f"{RESULTS}/cluster_maps/{{shard}}.json", shard=SHARDS),
-        montages=expand(f"{RESULTS}/montages/fold{{fold}}.json", fold=FOLDS),
+        cluster_maps=expand(f"{RESULTS}/cluster_maps/{CLUSTERING}/{{shard}}.json", shard=SHARDS),
+        montages=expand(f"{RESULTS}/montages/{CLUSTERING}/fold{{fold}}.json", fold=FOLDS),
+        clusters=expand(f"{RESULTS}/clusters/{CLUSTERING}/fold{{fold}}.json", fold=FOLDS),
+        embedding_maps=expand(
+            f"{RESULTS}/embedding_maps/{CLUSTERING}/fold{{fold}}.json", fold=FOLDS
+        ),
+        networks=expand(
+            f"{RESULTS}/networks/{{clustering}}/fold{{fold}}.json",
+            clustering=[CLUSTERING] if CLUSTERING != "kmeans" else [],
+            fold=FOLDS,
+        ),
         overlays=expand(
             f"{RESULTS}/overlays/{{method}}/{{shard}}.json",
             method=METHODS,
@@ -27,7 +36,8 @@ rule write_report:
         ),
         evaluation=expand(
             f"{RESULTS}/evaluation/{{table}}.tsv",
-            table=["classifier_slides", "classifier_curves"] * LABELLED
+            table=["cluster_enrichment"]
+            + ["classifier_slides", "classifier_curves"] * LABELLED
             + [f"masks_{method}_{table}" for method in METHODS for table in ("slides", "curves")],
         ),
     output:

@@ -10,6 +10,7 @@ from scipy.special import softmax
 
 from workflow.lib.cams import CamTally, evidence_class
 from workflow.lib.classifiers import Classifier
+from workflow.lib.consistency import CamMaker, Evidence
 from workflow.lib.devices import prepare
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
@@ -26,6 +27,7 @@ def make_cams(
     tiles: Path,
     splits: Path,
     classifier: Path,
+    evidence: Path | None,
     cams: Path,
     *,
     shard: Shard,
@@ -33,6 +35,7 @@ def make_cams(
     classes: list[str],
     pooling: Pooling,
     negative: str | None,
+    consistency: float,
     device: str,
     batch: int,
     threads: int,
@@ -42,32 +45,35 @@ def make_cams(
     Training slides show their true class, validation and test slides the predicted one (as
     classify_tiles pools it); the negative class is never shown.
 
-    The lowest and highest evidence of the slide are noted, so that later stages can scale it
-    without a second look.
+    Where `consistency` is above 0, that share of a cam is what the training images say of
+    locations that look alike (workflow/lib/consistency.py); the logits, and with them the class,
+    stay the classifier's. The lowest and highest evidence of the slide are noted, so that later
+    stages can scale it without a second look.
     """
     split = {row["slide"]: row["split"] for row in read_table(splits) if int(row["fold"]) == fold}
     where = prepare(device, threads=threads)
     trained = classifier.with_suffix("")
+    pooled = evidence.with_suffix("") if evidence else None
 
     @functools.cache  # once for the shard, and only if a slide needs it
-    def network() -> Classifier:
-        return Classifier.load(trained).to(where, memory_format=torch.channels_last)
+    def network() -> CamMaker:
+        model = Classifier.load(trained).to(where, memory_format=torch.channels_last)
+        return CamMaker(model, Evidence.load(pooled) if pooled else None, weight=consistency)
 
     def work(slide: Slide, folder: Path) -> dict:
-        store, model = Tiles(tiles.parent / slide.slide / "tiles.zarr"), network()
+        store, maker = Tiles(tiles.parent / slide.slide / "tiles.zarr"), network()
         side = store.attrs["tile_px"]
         check_tiles(
             f"The classifier of fold {fold}",
-            expects=(model.tile_px, model.mpp),
+            expects=(maker.classifier.tile_px, maker.classifier.mpp),
             tiles=(side, store.attrs["mpp"]),
         )
-        with torch.inference_mode():
-            shape = model.cam(torch.zeros(1, 3, side, side, device=where)).shape[1:]
+        shape = maker.shape(side, where)
         tally = CamTally(len(store), len(classes))
-        found = infer(model.cam, store.batch, len(store), batch=batch, device=where)
+        found = infer(maker, store.batch, len(store), batch=batch, device=where)
         group = create_group(folder / "cams.zarr", {"classes": classes, "fold": fold})
         array = create_rows(group, "cams", (len(store), *shape), "float16")
-        append_rows(array, tally.watch(found))
+        append_rows(array, tally.watch((rows, *maker.split(flat, shape)) for rows, flat in found))
         write_rows(group, "logits", tally.logits)
         shown, why = evidence_class(
             _pool(tally.logits[~store.bad], pooling, classes, negative),
@@ -79,7 +85,8 @@ def make_cams(
         log.info("%s: evidence of %s (%s), %.3g to %.3g.", slide.slide, shown, why, low, high)
         return {"tiles": len(store), "class": shown, "why": why, "low": low, "high": high}
 
-    visit(cams, shard, work, upstream=[tiles.parent, splits, trained], only=split)
+    made_of = [tiles.parent, splits, trained, *([pooled] if pooled else [])]
+    visit(cams, shard, work, upstream=made_of, only=split)
 
 
 def _pool(

@@ -5,25 +5,25 @@ import shutil
 from pathlib import Path
 
 from workflow.lib.backbones import build_backbone
-from workflow.lib.bags import TileBag
+from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.classifiers import Classifier
 from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.job import run
+from workflow.lib.networks import load_backbone
 from workflow.lib.recipe import digest
 from workflow.lib.shard import Shard, commit
-from workflow.lib.stores import Tiles
 from workflow.lib.tables import read_table, write_table
-from workflow.lib.training import train
-from workflow.lib.units import manifest, usable
+from workflow.lib.training import Balance, check_classes, train, weakness
+from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
-
-WEAK_AUROC = 0.65  # below it, on validation tiles, a cam says little about where a class is
 
 
 def train_classifier(
     tiles: list[Path],
     splits: Path,
+    network: Path | None,
+    assignments: list[Path],
     classifier: Path,
     *,
     shard: Shard,
@@ -38,7 +38,7 @@ def train_classifier(
     precision: str,
     weight_decay: float,
     patience: int,
-    balance: bool,
+    balance: Balance,
     label_smoothing: float,
     augment: dict,
     seed: int,
@@ -47,32 +47,47 @@ def train_classifier(
     threads: int,
     work: Path,
 ) -> None:
-    """Write the classifier of `fold`: weights, what they are, and the curves of their training."""
-    folder = tiles[0].parent
+    """Write the classifier of `fold`: weights, what they are, and the curves of their training.
+
+    network: what DeepCluster learnt on this fold, where `checkpoint` is "deepcluster"
+    assignments: the clusters of tiles, where `balance` is "clusters"
+    """
+    folder, learnt = tiles[0].parent, network.with_suffix("") if network else None
+    clusters = assignments[0].parent if assignments else None
     placed = {
         row["slide"]: row
         for row in read_table(splits)
         if row["fold"] == str(fold) and row["split"] in ("train", "val")
     }
 
+    def open_split(split: str) -> TileBag:
+        rows = [row for row in placed.values() if row["split"] == split]
+        labels = {row["slide"]: classes.index(row["label"]) for row in rows}
+        bag = open_bag(folder, labels, clusters)
+        log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slide.unique()))
+        return bag
+
     def fit(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
         computed = choose_precision(precision, where)
-        bags = {split: _bag(folder, placed, split, classes) for split in ("train", "val")}
-        _check_classes(bags["train"], classes, fold)
-        store = bags["train"].stores[0]
-        model = Classifier(
-            build_backbone(backbone, checkpoint=checkpoint, weights=weights, seed=seed),
-            classes,
-            tile_px=store.attrs["tile_px"],
-            mpp=store.attrs["mpp"],
-        )
+        training, validation = open_split("train"), open_split("val")
+        check_classes(training, classes, fold)
+        if learnt:
+            start = load_backbone(learnt)
+        else:
+            start = build_backbone(backbone, checkpoint=checkpoint, weights=weights, seed=seed)
+        made_for = {key: training.stores[0].attrs[key] for key in ("tile_px", "mpp")}
+        model = Classifier(start, classes, **made_for)
         made_from = {key: value for key, value in shard.recipe.items() if key != "slides"}
-        recipes = {slide: manifest(folder / slide)["recipe"] for slide in sorted(placed)}
+        sources = [
+            stage / slide for stage in (folder, clusters) if stage for slide in sorted(placed)
+        ]
+        sources += [learnt] if learnt else []
+        recipes = [manifest(source)["recipe"] for source in sources]
         outcome = train(
             model,
-            bags["train"],
-            bags["val"],
+            training,
+            validation,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -91,45 +106,14 @@ def train_classifier(
         curves = outcome.pop("curves")
         write_table(unit / "curves.tsv", curves[0], curves)
         model.cpu().save(unit, {"checkpoint": checkpoint, **outcome})
-        sizes = {f"{split}_tiles": len(bag) for split, bag in bags.items()}
-        warning = _judge(curves, outcome["best_epoch"], fold)
+        if warning := weakness(curves, outcome["best_epoch"], fold):
+            log.warning(warning)
+        sizes = {"train_tiles": len(training), "val_tiles": len(validation)}
         return {**outcome, **sizes, "precision": computed, "warning": warning}
 
-    commit(classifier, shard, fit, upstream=[folder, splits], only=set(placed))
+    made_of = [source for source in (folder, splits, learnt, clusters) if source]
+    commit(classifier, shard, fit, upstream=made_of, only=set(placed))
     shutil.rmtree(work, ignore_errors=True)
-
-
-def _bag(folder: Path, placed: dict[str, dict], split: str, classes: list[str]) -> TileBag:
-    """The tiles of the split's slides, without those that are quarantined."""
-    slides = usable(folder, [slide for slide, row in placed.items() if row["split"] == split])
-    stores = [Tiles(folder / slide / "tiles.zarr") for slide in slides]
-    bag = TileBag(slides, stores, [classes.index(placed[slide]["label"]) for slide in slides])
-    log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slide.unique()))
-    return bag
-
-
-def _check_classes(bag: TileBag, classes: list[str], fold: int) -> None:
-    missing = [name for index, name in enumerate(classes) if not (bag.label == index).any()]
-    if missing:
-        raise ValueError(
-            f"Fold {fold} has no training tile of class {', '.join(missing)}: its training slides "
-            "are quarantined or hold too little tissue (verdicts.tsv and the log of tile_slide say "
-            "which). Add slides of this class, or set split_patients.folds to fewer"
-        )
-
-
-def _judge(curves: list[dict], best_epoch: int, fold: int) -> str | None:
-    """What speaks against localising with this classifier, as far as validation tiles show."""
-    best = [row for row in curves if row["epoch"] == best_epoch and row["split"] == "val"]
-    auroc = best[0]["auroc"] if best else None
-    if auroc is None or auroc >= WEAK_AUROC:
-        return None
-    weak = (
-        f"The classifier of fold {fold} reaches an AUROC of only {auroc:.2f} on validation tiles: "
-        "too weak to localise from. Treat its cams and what is made of them with suspicion."
-    )
-    log.warning(weak)
-    return weak
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.clustering import check_finite, fit
+from workflow.lib.clustering import fit
 from workflow.lib.job import run
+from workflow.lib.rows import Rows
 from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
 from workflow.lib.units import usable
 
 log = logging.getLogger(__name__)
-
-BLOCK = 1 << 14  # features read at once
 
 
 def train_clusters(
@@ -24,6 +23,7 @@ def train_clusters(
     *,
     shard: Shard,
     fold: int,
+    fit_on: str,
     count: int,
     pca: int,
     iterations: int,
@@ -33,36 +33,37 @@ def train_clusters(
 ) -> None:
     """Fit `count` clusters to the tiles of the fold's training slides, to `max_tiles` at most.
 
-    Above that, tiles are drawn at random, each with the same chance. Unreadable ones take no part.
+    fit_on "all" takes every slide of the fold, whatever its split. Above `max_tiles`, tiles are
+    drawn at random, each with the same chance. Unreadable ones take no part. Features are read
+    block by block: memory does not depend on the number of tiles.
     """
     units = features[0].parent
-    training = [
+    fitted = [
         row["slide"]
         for row in read_table(splits)
-        if row["fold"] == str(fold) and row["split"] == "train"
+        if row["fold"] == str(fold) and (fit_on == "all" or row["split"] == "train")
     ]
 
     def work(folder: Path) -> dict:
         stores = {
-            slide: open_group(units / slide / "features.zarr") for slide in usable(units, training)
+            slide: open_group(units / slide / "features.zarr") for slide in usable(units, fitted)
         }
         made_by = {str(dict(store.attrs)): slide for slide, store in stores.items()}
         if len(made_by) > 1:
-            raise ValueError(f"Features of different encoders cannot be clustered: {made_by}")
-        good = [~store["bad"][:] for store in stores.values()]
-        kept = np.concatenate([np.zeros(0, bool), *good])
-        if not kept.any():
+            named = "; ".join(f"{slide} has those of {what}" for what, slide in made_by.items())
             raise ValueError(
-                f"No training slide of fold {fold} has a tile to cluster: look at the tissue masks,"
+                f"Features of different encoders cannot be clustered: {named}; extract them again"
+            )
+        kept = _draw({slide: ~store["bad"][:] for slide, store in stores.items()}, max_tiles, seed)
+        tiles = sum(int(rows.sum()) for rows in kept.values())
+        if not tiles:
+            which = "No slide" if fit_on == "all" else "No training slide"
+            raise ValueError(
+                f"{which} of fold {fold} has a tile to cluster: look at the tissue masks,"
                 " and lower tile_slide.min_tissue if they are right"
             )
-        if kept.sum() > max_tiles:
-            rng = np.random.default_rng(seed)
-            kept[rng.permutation(np.flatnonzero(kept))[max_tiles:]] = False
-        parts = np.split(kept, np.cumsum([len(rows) for rows in good])[:-1])
-        rows = [_read(*item, part) for item, part in zip(stores.items(), parts, strict=True)]
         found, loss = fit(
-            np.concatenate(rows),
+            Rows({slide: store["features"] for slide, store in stores.items()}, kept),
             clusters=count,
             pca=pca,
             iterations=iterations,
@@ -81,26 +82,23 @@ def train_clusters(
             "k": len(found.centroids),
             "components": len(found.scale),
             "loss": loss,
-            "n_tiles": int(kept.sum()),
+            "n_tiles": tiles,
             "n_slides": len(stores),
+            "fit_on": fit_on,
             "made_by": dict(next(iter(stores.values())).attrs),
         }
 
-    commit(clusters, shard, work, upstream=[units], only=training)
+    commit(clusters, shard, work, upstream=[units], only=fitted)
 
 
-def _read(slide: str, store: object, kept: np.ndarray) -> np.ndarray:
-    """The features of those tiles of a slide that are kept, read in blocks."""
-    array = store["features"]
-    rows = [np.zeros((0, array.shape[1]), np.float32)]
-    for start in range(0, array.shape[0], BLOCK):
-        block = array[start : start + BLOCK]
-        try:
-            check_finite(block, first=start)
-        except ValueError as error:
-            raise ValueError(f"{slide}: {error}") from error
-        rows.append(block[kept[start : start + BLOCK]])
-    return np.concatenate(rows)
+def _draw(good: dict[str, np.ndarray], most: int, seed: int) -> dict[str, np.ndarray]:
+    """Of the good tiles (N,) bool of every slide, `most` that are drawn at random, or all."""
+    kept = np.concatenate([np.zeros(0, bool), *good.values()])
+    if kept.sum() > most:
+        rng = np.random.default_rng(seed)
+        kept[rng.permutation(np.flatnonzero(kept))[most:]] = False
+    parts = np.split(kept, np.cumsum([len(rows) for rows in good.values()])[:-1])
+    return dict(zip(good, parts, strict=False))
 
 
 if __name__ == "__main__":

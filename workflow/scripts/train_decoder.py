@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from workflow.lib.bags import TileBag
+from workflow.lib.bags import open_bag
 from workflow.lib.cams import slide_evidence
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder
@@ -16,7 +16,7 @@ from workflow.lib.job import run
 from workflow.lib.recipe import digest
 from workflow.lib.seed_lessons import SeedBag, SeedLesson, cam_bag, make_sampler, mask_bag
 from workflow.lib.shard import Shard, commit
-from workflow.lib.stores import Tiles, open_group
+from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table, write_table
 from workflow.lib.units import manifest, usable
 
@@ -60,12 +60,11 @@ def train_decoder(
 
     def read_bag(split: str, tile_px: int) -> SeedBag:
         slides = usable(evidence, [s for s, row in placed.items() if row["split"] == split])
-        stores = [Tiles(folder / slide / "tiles.zarr") for slide in slides]
-        bag = TileBag(slides, stores, [placed[slide]["label"] == negative for slide in slides])
-        log.info("%s: %d tiles of %d slides.", split, len(bag), len(slides))
+        bag = open_bag(folder, {slide: placed[slide]["label"] == negative for slide in slides})
+        log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slides))
         if evidence is seen:
-            return cam_bag(bag, [_cams(seen / slide, cam_scale) for slide in slides], tile_px)
-        groups = [open_group(evidence / slide / "pseudo_masks.zarr") for slide in slides]
+            return cam_bag(bag, [_cams(seen / slide, cam_scale) for slide in bag.slides], tile_px)
+        groups = [open_group(evidence / slide / "pseudo_masks.zarr") for slide in bag.slides]
         return mask_bag(bag, [group["pseudo_masks"] for group in groups])
 
     def make(unit: Path) -> dict:

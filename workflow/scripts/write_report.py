@@ -8,10 +8,10 @@ import yaml
 
 from workflow.lib import summary
 from workflow.lib.charts import label_charts, pixel_charts, training_chart
+from workflow.lib.cluster_section import describe_clusters, encoded, learnt_networks
 from workflow.lib.job import run
 from workflow.lib.label_tables import positive_class
 from workflow.lib.pages import embed_picture, render
-from workflow.lib.pictures import read_picture, shrink
 from workflow.lib.provenance import (
     list_choices,
     list_versions,
@@ -28,8 +28,7 @@ from workflow.lib.units import manifest
 log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "report.html"
-MONTAGE_PX = 1340  # px; as wide as the page
-KINDS = {"classifiers": "Classifier", "montages": "Clusters"} | summary.METHODS
+KINDS = {"classifiers": "Classifier"} | summary.METHODS
 
 
 def write_report(
@@ -38,6 +37,9 @@ def write_report(
     metrics: Path,
     cluster_maps: list[Path],
     montages: list[Path],
+    clusters: list[Path],
+    embedding_maps: list[Path],
+    networks: list[Path],
     overlays: list[Path],
     classifiers: list[Path],
     decoders: list[Path],
@@ -65,11 +67,11 @@ def write_report(
     for place, slide in enumerate(study.used):
         shown = study.pictures(slide, max_side_px=picture_px) if place < max_slides else ()
         cards.append(study.card(slide) | {"pictures": _embed(shown)})
-    pages = ((_name(i), read_picture(i.with_suffix("") / "montage.png")) for i in montages)
-    networks = {_name(index): index.with_suffix("") for index in [*classifiers, *decoders]}
-    made = {name: manifest(folder) for name, folder in networks.items()}
+    trained = {_name(index): index.with_suffix("") for index in [*classifiers, *decoders]}
+    made = {name: manifest(folder) for name, folder in trained.items()}
     checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]
-    features = [manifest(results / "features" / slide.slide) for slide in study.used]
+    features = encoded(results / "features", clusters, [slide.slide for slide in study.used])
+    drawn = [manifest(i.with_suffix("")) for i in [*clusters, *embedding_maps]] + [*made.values()]
     cohort = study.cohort(read_table(montages[0].with_suffix("") / "sizes.tsv"))
     counts = summary.confusion_counts(numbers, config["labels"]["level"], classes)
     jobs = read_usage(Path("logs", config["study"]))
@@ -91,19 +93,24 @@ def write_report(
         label_charts=label_charts(points, counts, classes),
         slides=cards,
         quarantined=study.quarantined(),
-        clusters=summary.cluster_table(numbers),
-        montages=_embed((name, shrink(page, max_width_px=MONTAGE_PX)) for name, page in pages),
+        clusters=describe_clusters(
+            clusters,
+            [*montages, *embedding_maps, *networks],
+            metrics=numbers,
+            enrichment=tables["cluster_enrichment"],
+            config=config,
+        ),
         training=[
             training_chart(
-                name, read_table(folder / "curves.tsv"), made[name]["facts"]["best_epoch"]
+                name, read_table(trained[name] / "curves.tsv"), unit["facts"]["best_epoch"]
             )
-            for name, folder in networks.items()
+            for name, unit in made.items()
         ],
         choices=list_choices(made),
         warnings=list_warnings(made),
         usage=sum_usage(job for job in jobs if job["rule"] != "write_report"),
-        versions=list_versions([*checks, *study.standing.values(), *features, *made.values()]),
-        weights=list_weights(features, made),
+        versions=list_versions([*checks, *study.standing.values(), *features, *drawn]),
+        weights=list_weights(features, learnt_networks(clusters) | made),
     )
     report.write_text(page, encoding="utf-8")
     log.info("%s shows %d slides in %.1f MB.", report, len(cards), report.stat().st_size / 1e6)

@@ -1,0 +1,174 @@
+"""PCA whitening and k-means of many tiles, beside what one would otherwise reach for.
+
+    python benchmarks/clustering.py --tiles 20000 200000 --clusters 100 1000 --limit-s 600
+
+Features are a made-up mixture of Gaussians in feature stores of a temporary folder. Every cell of
+the table is a process of its own that reads the stores, and is killed after --limit-s. All k-means
+see the same whitened points; distances are those of tiles that nobody was fitted to.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import faiss
+import numpy as np
+from sklearn import cluster, decomposition
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from workflow.lib.clustering import HELD, group
+from workflow.lib.kmeans import nearest
+from workflow.lib.rows import Rows
+from workflow.lib.stores import create_group, create_rows, open_group
+from workflow.lib.whitening import Points, project, whitening
+
+DIMENSIONS = 256
+SLIDE = 20_000  # tiles of a slide
+GROUPS = 2000  # Gaussians of the mixture
+WHITENING = ["ours, streamed", "sklearn IncrementalPCA", "sklearn PCA"]
+KMEANS = ["ours, streamed", "sklearn MiniBatchKMeans", "faiss.Kmeans"]
+HEAD = ("tiles", "k", "method", "wall s", "CPU s", "peak MB", "distance")
+RATIOS = ("wall", "CPU", "memory", "distance")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tiles", type=int, nargs="+", default=[20_000, 200_000, 2_000_000])
+    parser.add_argument("--clusters", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--limit-s", type=float, default=600)
+    parser.add_argument("--pca", type=int, default=256, help="dimensions kept")
+    parser.add_argument("--iterations", type=int, default=20, help="of our k-means, at most")
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.cell:
+        print(json.dumps(measure(json.loads(given.cell))))
+        return
+    with tempfile.TemporaryDirectory(prefix="clustering-") as folder:
+        make_stores(Path(folder), max(given.tiles))
+        table = [(*HEAD, *(f"ours/it: {name}" for name in RATIOS))]
+        for tiles in given.tiles:
+            for k in [None, *(k for k in given.clusters if k < tiles)]:
+                table += compare(Path(folder), tiles, k, given)
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        cells = zip(row, widths, strict=True)
+        print("  ".join(c.ljust(w) if w == widths[2] else c.rjust(w) for c, w in cells).rstrip())
+
+
+def compare(folder: Path, tiles: int, k: int | None, given: argparse.Namespace) -> list[tuple]:
+    """The rows of the table for so many tiles: of PCA, or of k-means with k clusters."""
+    rows, ours = [], None
+    for method in WHITENING if k is None else KMEANS:
+        cell = {"folder": str(folder), "tiles": tiles, "k": k, "method": method}
+        cell |= {"pca": given.pca, "iterations": given.iterations}
+        command = [sys.executable, __file__, "--cell", json.dumps(cell)]
+        about = (f"{tiles:,}", "PCA" if k is None else f"{k:,}", method)
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, timeout=given.limit_s, check=True, text=True
+            )
+        except subprocess.TimeoutExpired:
+            rows.append((*about, f"over {given.limit_s:g} s", *[""] * 7))
+        except subprocess.CalledProcessError as error:
+            rows.append((*about, f"failed ({error.returncode})", *[""] * 7))
+        else:
+            found = json.loads(done.stdout.splitlines()[-1])
+            ours = found if method == WHITENING[0] else ours
+            values = [found[name] for name in ("wall", "cpu", "peak", "distance")]
+            ratios = [""] * 4
+            if ours and found is not ours:
+                own = [ours[name] for name in ("wall", "cpu", "peak", "distance")]
+                ratios = [f"{a / b:.2f}" if b else "" for a, b in zip(own, values, strict=True)]
+                ratios[3] = f"{own[3] / values[3]:.4f}" if values[3] else ""
+            wall, cpu, peak, distance = values
+            shown = f"{distance:.5f}" if distance else ""
+            rows.append((*about, f"{wall:.1f}", f"{cpu:.1f}", f"{peak:,.0f}", shown, *ratios))
+        print(*rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def make_stores(folder: Path, tiles: int) -> None:
+    """Slides of SLIDE tiles, and one more for the distances."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((GROUPS, DIMENSIONS), np.float32)
+    share = rng.dirichlet(np.full(GROUPS, 2.0))
+    mixing = rng.standard_normal((DIMENSIONS, DIMENSIONS), np.float32)
+    mixing *= (np.arange(1, DIMENSIONS + 1, dtype=np.float32) ** -0.5)[:, None]
+    for slide in range(-(-tiles // SLIDE) + 1):
+        rng = np.random.default_rng([1, slide])
+        rows = centres[rng.choice(GROUPS, SLIDE, p=share)]
+        rows += rng.standard_normal((SLIDE, DIMENSIONS), np.float32) @ mixing / 2 + 1
+        array = create_rows(
+            create_group(folder / f"{slide:05d}"), "features", rows.shape, np.float32
+        )
+        array[:] = rows
+
+
+def measure(cell: dict) -> dict:
+    """One cell, in this process: seconds, CPU seconds, peak MB, distance of unseen tiles."""
+    folder, tiles = Path(cell["folder"]), cell["tiles"]
+    unseen, *slides = (open_group(path)["features"] for path in sorted(folder.glob("[0-9]*")))
+    slides = slides[: -(-tiles // SLIDE)]
+    kept = [np.arange(SLIDE) < tiles - SLIDE * place for place in range(len(slides))]
+    rows = Rows(*({str(place): part for place, part in enumerate(x)} for x in (slides, kept)))
+    started, used = time.perf_counter(), time.process_time()
+    saved = folder / f"whitening-{tiles}.npz"
+    if cell["k"] is None:
+        white = fit_pca(cell, rows)
+        found = {"distance": None}
+    else:
+        with np.load(saved) as arrays:
+            white = [arrays[name] for name in ("mean", "components", "scale")]
+        centroids = fit_kmeans(cell, rows, white)
+    wall, cpu = time.perf_counter() - started, time.process_time() - used
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    if cell["k"] is None and white is not None:
+        np.savez(saved, mean=white[0], components=white[1], scale=white[2])
+    elif cell["k"] is not None:
+        _, squared = nearest(project(unseen[:], *white), centroids)
+        found = {"distance": float(squared.mean(dtype=np.float64))}
+    return {"wall": wall, "cpu": cpu, "peak": peak, **found}
+
+
+def fit_pca(cell: dict, rows: Rows) -> tuple | None:
+    """Fit the PCA of the cell; ours is handed on to the k-means of all."""
+    if cell["method"] == WHITENING[0]:
+        return whitening(rows, pca=cell["pca"])
+    if cell["method"] == WHITENING[1]:
+        model = decomposition.IncrementalPCA(cell["pca"], whiten=True)
+        for block in rows:
+            if len(block) >= cell["pca"]:
+                model.partial_fit(block)
+    else:
+        decomposition.PCA(cell["pca"], whiten=True).fit(np.concatenate(list(rows)))
+    return None
+
+
+def fit_kmeans(cell: dict, rows: Rows, white: list[np.ndarray]) -> np.ndarray:
+    """The centroids (K, P) that the method of the cell finds among the whitened rows."""
+    points = Points(rows, *white)
+    if cell["method"] == KMEANS[0]:
+        held = len(points) * len(white[2]) * 4 <= HELD
+        return group(
+            np.concatenate(list(points)) if held else points,
+            cell["k"],
+            iterations=cell["iterations"],
+            restarts=1,
+            seed=0,
+        )[0]
+    whole = np.concatenate(list(points))
+    if cell["method"] == KMEANS[1]:
+        return cluster.MiniBatchKMeans(cell["k"], random_state=0).fit(whole).cluster_centers_
+    model = faiss.Kmeans(whole.shape[1], cell["k"], seed=0)
+    model.train(whole)
+    return model.centroids
+
+
+if __name__ == "__main__":
+    main()

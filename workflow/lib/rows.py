@@ -1,0 +1,72 @@
+"""Features of many tiles as a source that can be read again and again, block by block."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+
+CELLS = 1 << 22  # numbers read at once: 16 MiB, a shard of a feature store
+
+
+class Array(Protocol):
+    """What features are read from: a NumPy or a zarr array of rows (N, D)."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
+
+
+class Rows:
+    """The kept rows of several arrays, in their order. Iterating gives blocks (B, D) float32.
+
+    arrays: {slide: (N, D)}, only read when iterated; kept: {slide: (N,) bool}, None for all rows.
+    `len` is the number of kept rows, `dimension` is D. No block is empty, none spans two arrays.
+    Raises ValueError for arrays of different widths; iterating raises it at a feature, kept or
+    not, that is NaN or infinite, and names slide and tile.
+    """
+
+    def __init__(
+        self, arrays: Mapping[str, Array], kept: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        self.arrays = dict(arrays)
+        self.kept = {
+            slide: np.ones(array.shape[0], bool) if kept is None else np.asarray(kept[slide], bool)
+            for slide, array in self.arrays.items()
+        }
+        widths = {array.shape[1]: slide for slide, array in self.arrays.items()}
+        if len(widths) != 1:
+            named = ", ".join(f"{slide} has {width}" for width, slide in sorted(widths.items()))
+            raise ValueError(
+                "Features of one width are needed to cluster, here "
+                + (f"{named}: extract them again with one encoder" if named else "are none at all")
+            )
+        self.dimension = next(iter(widths))
+
+    def __len__(self) -> int:
+        return sum(int(kept.sum()) for kept in self.kept.values())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        step = max(1, CELLS // max(1, self.dimension))
+        for slide, array in self.arrays.items():
+            kept = self.kept[slide]
+            for start in range(0, array.shape[0], step):
+                block = np.asarray(array[start : start + step])
+                try:
+                    check_finite(block, first=start)
+                except ValueError as error:
+                    raise ValueError(f"{slide}: {error}" if slide else str(error)) from error
+                wanted = kept[start : start + step]
+                if wanted.any():
+                    rows = block if wanted.all() else block[wanted]
+                    yield np.asarray(rows, np.float32)
+
+
+def check_finite(features: np.ndarray, *, first: int = 0) -> None:
+    """Raise ValueError naming the first row that holds NaN or infinity; row 0 is tile `first`."""
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"the features of tile {first + bad[0]} are not finite, as of {bad.size} of"
+            f" {len(features)} tiles: check the encoder's checkpoint and its precision, then"
+            " extract them again"
+        )

@@ -1,0 +1,123 @@
+"""Train a network of one fold on the clusters of its own features."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from workflow.lib.backbones import build_backbone
+from workflow.lib.deepcluster import Course, learn
+from workflow.lib.devices import choose_precision, prepare
+from workflow.lib.job import run
+from workflow.lib.learning_sets import gather, place, resuming_key
+from workflow.lib.networks import ClusterNetwork
+from workflow.lib.shard import Shard, commit
+from workflow.lib.tables import read_table, write_table
+
+log = logging.getLogger(__name__)
+
+FEWER = "Fold %d: %d clusters instead of %d, because no more of the %d tiles differ to the network."
+
+
+def train_deepcluster(
+    tiles: list[Path],
+    splits: Path,
+    clusters: Path,
+    *,
+    shard: Shard,
+    fold: int,
+    fit_on: str,
+    classes: list[str],
+    backbone: str,
+    checkpoint: str,
+    channels: str,
+    count: int,
+    pca: int,
+    iterations: int,
+    rounds: int,
+    passes: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    precision: str,
+    max_tiles: int,
+    stop: dict,
+    augment: dict,
+    seed: int,
+    weights: Path | None,
+    device: str,
+    batch: int,
+    threads: int,
+    work: Path,
+) -> None:
+    """Write the network of `fold`, its clusters, and the curves of their training.
+
+    It learns from the tiles of the fold's training slides, or of all slides with `fit_on` all, to
+    `max_tiles` at most; above that, tiles are drawn at random, each with the same chance. Labels
+    only choose the round that is kept, by a probe of training tiles on validation tiles.
+    """
+    folder, placed = tiles[0].parent, place(read_table(splits), fold, fit_on)
+
+    def fit(unit: Path) -> dict:
+        where = prepare(device, threads=threads, seed=seed)
+        computed = choose_precision(precision, where)
+        chosen = gather(
+            folder,
+            placed,
+            classes=classes,
+            fold=fold,
+            fit_on=fit_on,
+            max_tiles=max_tiles,
+            seed=seed,
+        )
+        built = build_backbone(
+            backbone, checkpoint=checkpoint, weights=weights, seed=seed, channels=channels
+        )
+        network = ClusterNetwork(built, checkpoint=checkpoint, **chosen.made)
+        course = Course(
+            network=network,
+            bag=chosen.bag,
+            rows=chosen.rows,
+            watched=chosen.watched,
+            count=count,
+            pca=pca,
+            iterations=iterations,
+            passes=passes,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            precision=computed,
+            augmentation=augment,
+            seed=seed,
+            device=where,
+            batch=batch,
+        )
+        key = resuming_key(shard.recipe, folder, placed, fold, computed)
+        outcome = learn(course, rounds=rounds, stop=stop, work=work, key=key)
+        found, curves = outcome.pop("clusters"), outcome.pop("curves")
+        if len(found.centroids) < count:
+            log.warning(FEWER, fold, len(found.centroids), count, len(chosen.rows))
+        write_table(unit / "curves.tsv", curves[0], curves)
+        np.savez(unit / "clusters.npz", **vars(found))
+        record = network.cpu().save(unit, outcome)
+        return {
+            **outcome,
+            "k": len(found.centroids),
+            "components": len(found.scale),
+            **chosen.facts(),
+            "fit_on": fit_on,
+            "precision": computed,
+            "made_by": {
+                "encoder": f"deepcluster:{backbone}",
+                "checkpoint": record["sha256"],
+                **chosen.made,
+            },
+        }
+
+    commit(clusters, shard, fit, upstream=[folder, splits], only=set(placed))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run(train_deepcluster, globals().get("snakemake"))
