@@ -116,7 +116,7 @@ def test_the_table_holds_paired_differences(folder, capsys):
     ]
     said = capsys.readouterr().out
     assert "| tile auroc, classifier | consistency |" in said
-    assert "| +0.075 [-0.243, +0.393] | 2 of 2 |" in said  # 12.706 * 0.025 either way
+    assert "| +0.075 [-0.243, +0.393] | 2 of 2 | 2 of 2 |" in said  # 12.706 * 0.025 either way
     assert Path("results/mine-ablation/differences.svg").read_text().startswith("<?xml")
 
 
@@ -138,16 +138,42 @@ def test_a_failing_variant_stops_no_other_and_the_table_says_so(folder, capsys):
     assert len(snakemake.calls) == 4
     said = capsys.readouterr().out
     assert "consistency, seed 0 did not finish" in said and "logs/mine-consistency-seed0" in said
-    assert "| +0.100 | 1 of 2 |" in said
+    assert "| +0.100 | 1 of 2 | 1 of 2 |" in said
     rows = read_table(Path("results/mine-ablation/table.tsv"))
     assert [row["value"] for row in rows if row["variant"] == "consistency"] == ["", "0.7", "0.7"]
+
+
+def test_the_variants_of_a_baseline_that_fails_are_not_run(folder, capsys):
+    snakemake = Snakemake(fails=["mine-baseline-seed0"])
+    assert run(snakemake) == 1
+    assert snakemake.made == ["mine-baseline-seed1", "mine-consistency-seed1"]
+    assert len(snakemake.calls) == 3 and not Path("results/mine-consistency-seed0").exists()
+    said = capsys.readouterr().out
+    assert said.count("did not finish") == 1
+    assert "logs/mine-baseline-seed0. The variants of this seed were not run." in said
+    assert "| +0.100 | 1 of 2 | 1 of 2 |" in said
+    again = Snakemake()
+    assert run(again) == 0
+    assert again.made == ["mine-baseline-seed0", "mine-consistency-seed0"]
+
+
+def test_what_a_dry_run_leaves_is_no_beginning(folder):
+    unit(Path("results/mine/tiles/s1.json"), RECIPE, "tiles")
+    for study in ("mine-baseline-seed0", "mine-consistency-seed0", "mine-baseline-seed1"):
+        Path("results", study).mkdir()
+        Path("results", study, "identities.json").write_text("{}")
+    run(Snakemake())
+    made = Path("results/mine/tiles/s1/x.zarr/c0").stat()
+    assert made.st_nlink == 5
 
 
 def test_old_numbers_of_a_run_that_fails_do_not_count(folder, capsys):
     run(Snakemake())
     assert run(Snakemake(fails=["mine-baseline-seed0"])) == 1
     rows = read_table(Path("results/mine-ablation/table.tsv"))
-    assert rows[0]["value"] == "" and rows[1]["value"] == "0.6"
+    values = [(row["variant"], row["seed"], row["value"]) for row in rows]
+    assert values[:2] == [("baseline", "0", ""), ("baseline", "1", "0.6")]
+    assert values[3:5] == [("consistency", "0", ""), ("consistency", "1", "0.7")]
 
 
 def test_nothing_to_compare_is_said_too(folder, capsys):
@@ -157,7 +183,7 @@ def test_nothing_to_compare_is_said_too(folder, capsys):
     assert "No run has pixel pxap" in capsys.readouterr().out
     names = [f"mine-{v}-seed{s}" for s in (0, 1) for v in ("baseline", "consistency")]
     assert run(Snakemake(fails=names)) == 1
-    assert capsys.readouterr().out.count("did not finish") == 4
+    assert capsys.readouterr().out.count("did not finish") == 2
 
 
 @pytest.mark.parametrize(
@@ -173,6 +199,8 @@ def test_nothing_to_compare_is_said_too(folder, capsys):
         (PLAN, ("--config", "slide=x"), "unknown key 'slide'"),
         (PLAN, ("--configfile", "absent.yaml"), "absent.yaml"),
         (PLAN | {"common": {"seed": 1}}, (), "common.seed: every run gets its own"),
+        (PLAN, ("--leave-out", "x"), "no variant is called x; baseline, consistency are"),
+        (PLAN, ("--leave-out", "consistency"), "name a baseline and at least one"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(folder, capsys, plan, arguments, said):
@@ -181,6 +209,14 @@ def test_what_is_wrong_is_said_before_anything_runs(folder, capsys, plan, argume
     assert run(snakemake, *arguments) == 1
     assert said in capsys.readouterr().err
     assert not snakemake.calls and not Path("results").exists()
+
+
+def test_a_variant_can_be_left_out(folder):
+    plan = PLAN | {"variants": PLAN["variants"] | {"3": {"make_cams": {"consistency": 0.3}}}}
+    Path("plan.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    snakemake = Snakemake()
+    assert run(snakemake, "--leave-out", "consistency") == 0
+    assert snakemake.made == [f"mine-{v}-seed{s}" for s in (0, 1) for v in ("baseline", "3")]
 
 
 def test_variants_share_with_their_baseline_and_seeds_with_the_seed_before(folder):

@@ -5,14 +5,14 @@ import torch
 
 from workflow.lib.backbones import build_backbone
 from workflow.lib.bags import TileBag
+from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.deepcluster import Course, learn
 from workflow.lib.monitors import watch
-from workflow.lib.networks import ClusterNetwork
 
 SIDE = 32
 PLAIN = {"flips": False, "rotations": False, "crop": 1, "colour_jitter": 0}
 AUGMENTED = {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.2}
-NEVER = {"rounds": 99, "nmi_change": 0, "churn": 0, "patience": 99}
+NEVER = {"rounds": 99, "nmi_change": 0, "nmi": 1, "churn": 0, "patience": 99}
 
 
 class Store:

@@ -74,6 +74,26 @@ def test_a_setting_of_the_study_is_looked_up(defaults):
         ablation.variant_configs(study, plan, [0])
 
 
+def test_a_word_of_the_study_is_replaced():
+    asked = {"study": "a.b", "instead_of": {"deepcluster": {"study": "c"}, "x": 3}}
+    found = [
+        ablation.resolve(asked, {"a": {"b": b}, "c": "imagenet"}) for b in ("deepcluster", "x")
+    ]
+    assert found == ["imagenet", 3]
+    for other in ("random", 7, ["x"], None):
+        assert ablation.resolve(asked, {"a": {"b": other}, "c": "imagenet"}) == other
+    section = {"study": "a", "instead": {}}
+    assert ablation.resolve(section, {"a": 1}) == section  # the schema will refuse it
+
+
+def test_variants_are_left_out_by_name():
+    plan = PLAN | {"variants": {"base": {}, 3: {"seed": 1}, "other": {}}}
+    assert ablation.without(plan, ["3"]) == PLAN | {"variants": {"base": {}, "other": {}}}
+    assert ablation.without(plan, []) == plan and ablation.without(["no plan"], []) == ["no plan"]
+    with pytest.raises(ValueError, match="no variant is called more; base, 3, other are"):
+        ablation.without(plan, ["more", "other"])
+
+
 def test_every_run_is_a_study_of_its_own_and_differs_by_its_variant_only(defaults, schema):
     before = copy.deepcopy(defaults)
     configs = ablation.variant_configs(defaults, PLAN, [3, 4])
@@ -122,18 +142,6 @@ def test_a_variant_that_cannot_run_is_named_once(defaults, schema, variant, said
 def test_a_plan_is_refused_in_words(plan, said):
     faults = ablation.plan_faults(plan)
     assert len(faults) == 1 and said in faults[0], faults
-
-
-@pytest.mark.parametrize("plan", sorted((ROOT / "config/ablations").glob("*.yaml")), ids=str)
-@pytest.mark.parametrize("study", ["config", "glas", "camelyon16-patches"])
-def test_plans_that_come_along_fit_the_studies(plan, study, defaults, schema):
-    own = yaml.safe_load((ROOT / f"config/{study}.yaml").read_text())
-    config = merge(defaults, own | {"weights": "folder"})
-    plan = yaml.safe_load(plan.read_text())
-    assert ablation.plan_faults(plan) == []
-    configs = ablation.variant_configs(config, plan, [0])
-    assert ablation.config_faults(configs, schema) == []
-    assert ablation.read_targets(plan)
 
 
 def test_t_interval_of_three_values():

@@ -178,3 +178,11 @@ def test_the_order_is_that_of_the_seed():
         for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+def test_a_part_of_a_bag_is_a_bag_of_the_same_slides():
+    made = bag([3, 0, 2], [1, 0, 0])
+    part = made.only(np.array([4, 1]))
+    assert part.slides == made.slides and len(part) == 2 and len(made) == 5
+    for name in ("row", "slide", "label"):
+        assert getattr(part, name).tolist() == getattr(made, name)[[4, 1]].tolist()

@@ -4,6 +4,7 @@ import base64
 
 from workflow.lib.charts import (
     label_charts,
+    learning_charts,
     loss_lines,
     marks_at,
     pixel_charts,
@@ -27,6 +28,17 @@ EPOCHS = [
     {"epoch": "2", "split": "train", "loss": "0.4", "auroc": "0.6"},
     {"epoch": "2", "split": "val", "loss": "", "auroc": ""},
 ]
+COLUMNS = ("epoch", "loss", "kmeans_loss", "nmi", "churn", "probe")
+LEARNT = [
+    dict(zip(COLUMNS, row, strict=True))
+    for row in (
+        ("1", "3", "0.5", "", "", "0.6"),
+        ("2", "2", "0.25", "0.5", "0.4", "0.7"),
+        ("3", "1", "0.2", "0.9", "0.1", "0.6"),
+    )
+]
+BY_ROUND = {"step": "round", "settings": {"stop": {"nmi": 0.95, "churn": 0.01, "rounds": 3}}}
+BY_EPOCH = {"step": "epoch", "settings": {"tolerance": 0.001}}
 
 
 def drawn(chart):
@@ -80,3 +92,61 @@ def test_a_training_shows_losses_and_the_epoch_that_was_kept():
 def test_a_training_without_auroc_is_drawn_too():
     rows = [{"epoch": "1", "split": "val", "loss": "0.8"}]
     assert training_chart("NEGEV, fold 0", rows, 1)["title"] == "NEGEV, fold 0"
+
+
+def test_a_chart_for_each_kind_of_number():
+    charts = learning_charts(LEARNT, 2, **BY_ROUND)
+    assert [chart["title"].split(",")[0] for chart in charts] == [
+        "what the network minimises",
+        "squared distance of a tile to its centroid",
+        "clusters against those before: NMI",
+        "linear probe",
+    ]
+    loss, kmeans, before, probe = map(drawn, charts)
+    assert all(">round</text>" in chart for chart in (loss, kmeans, before, probe))
+    assert ">NMI</text>" in before and ">churn</text>" in before
+    assert ">chance</text>" in probe and ">chance</text>" not in loss
+
+
+def test_what_was_not_measured_has_no_chart():
+    rows = [row | {"probe": "", "nmi": "", "churn": ""} for row in LEARNT]
+    assert len(learning_charts(rows, 1, **BY_EPOCH)) == 2
+    assert learning_charts([], 1, **BY_EPOCH) == []
+    assert learning_charts([{"epoch": "1", "loss": ""}], 1, **BY_EPOCH) == []
+
+
+def test_the_round_that_was_kept_is_marked():
+    """NMI begins with round 2, so that no point of it can be marked where round 1 was kept."""
+    first, second = (
+        [drawn(chart) for chart in learning_charts(LEARNT, kept, **BY_ROUND)[::2]]
+        for kept in (1, 2)
+    )
+    (never,) = (drawn(c) for c in learning_charts(LEARNT, 99, **BY_ROUND)[2:3])
+    assert first[0] != second[0]
+    assert first[1] == never != second[1]
+
+
+def test_limits_of_standing_still_are_drawn_beside_what_they_judge():
+    rounds, epochs = (
+        [drawn(chart) for chart in learning_charts(LEARNT, 1, **how)]
+        for how in (BY_ROUND, BY_EPOCH)
+    )
+    for number, (chart, other) in enumerate(zip(rounds, epochs, strict=True)):
+        judged = number == 2
+        assert (">NMI limit</text>" in chart) == (">churn limit</text>" in chart) == judged
+        assert (">tolerance</text>" in other) == judged
+        assert ">NMI limit</text>" not in other and ">tolerance</text>" not in chart
+
+
+def test_a_limit_is_where_the_setting_says():
+    def with_limit(nmi):
+        settings = {"stop": {"nmi": nmi, "churn": 0.01}}
+        return drawn(learning_charts(LEARNT, 1, step="round", settings=settings)[2])
+
+    assert with_limit(0.9) == with_limit(0.9) != with_limit(0.8)
+
+
+def test_the_probe_before_the_first_round_is_drawn_where_it_was_measured():
+    *others, probe = map(drawn, learning_charts(LEARNT, 1, **BY_ROUND, start_probe=0.62))
+    assert ">start</text>" in probe and not any(">start</text>" in chart for chart in others)
+    assert ">start</text>" not in drawn(learning_charts(LEARNT, 1, **BY_ROUND)[-1])

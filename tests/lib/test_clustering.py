@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from workflow.lib.clustering import Clusters, assign, fit
+from workflow.lib.clustering import fit
+from workflow.lib.clusters import Clusters, assign, project
 from workflow.lib.rows import check_finite
-from workflow.lib.whitening import project
 
 USUAL = {"pca": 8, "iterations": 50, "restarts": 3, "seed": 0}
 
@@ -105,21 +105,6 @@ def test_no_cluster_is_ever_empty(seed, rows, clusters, levels):
     assert np.isfinite(loss) and np.isfinite(distance).all()
 
 
-def test_no_tiles_are_assigned_to_nothing():
-    features, _ = blobs()
-    clusters, _ = fit(features, clusters=3, **USUAL)
-    ids, distance = assign(features[:0], clusters)
-    assert ids.shape == distance.shape == (0,)
-
-
-def test_blocks_do_not_change_the_assignment(monkeypatch):
-    features, _ = blobs(8, spread=3)
-    clusters, _ = fit(features, clusters=6, **USUAL)
-    whole = assign(features, clusters)
-    monkeypatch.setattr("workflow.lib.kmeans.BLOCK", 60)
-    assert np.array_equal(whole[0], assign(features, clusters)[0])
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_features_that_are_not_finite_are_refused_and_named(bad):
     features, _ = blobs()
@@ -134,26 +119,9 @@ def test_features_that_are_not_finite_are_refused_and_named(bad):
             call(features)
 
 
-def test_features_of_another_encoder_are_refused():
-    features, _ = blobs()
-    clusters, _ = fit(features, clusters=3, **USUAL)
-    with pytest.raises(ValueError, match=r"\(300, 5\).*\(tiles, 20\)"):
-        assign(features[:, :5], clusters)
-
-
 def test_nothing_to_cluster_is_an_error():
     with pytest.raises(ValueError, match="no features"):
         fit(np.zeros((0, 4), np.float32), clusters=2, **USUAL)
-
-
-def test_without_unit_length_distances_are_those_of_the_code(tmp_path):
-    centroids = np.array([[0, 0], [6, 8]], np.float32)
-    identity = np.zeros(2, np.float32), np.eye(2, dtype=np.float32), np.ones(2, np.float32)
-    codes = np.array([[3, 4], [6, 9], [-5, 12]], np.float32)
-    np.savez(tmp_path / "clusters.npz", **vars(Clusters(*identity, centroids, unit=False)))
-    with np.load(tmp_path / "clusters.npz") as arrays:
-        ids, distance = assign(codes, Clusters(**arrays))
-    assert ids.tolist() == [0, 1, 1] and distance.tolist() == pytest.approx([5, 1, 137**0.5])
 
 
 def test_unit_length_survives_the_file_and_is_the_default(tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from workflow.lib.clustering import assign, fit
+from workflow.lib.clustering import fit
+from workflow.lib.clusters import assign
 from workflow.lib.rows import Rows
 
 USUAL = {"pca": 8, "iterations": 50, "restarts": 3, "seed": 0}
@@ -115,7 +116,7 @@ class Made:
 
 def test_memory_does_not_grow_with_the_number_of_tiles(monkeypatch):
     monkeypatch.setattr("workflow.lib.clustering.HELD", 1 << 20)
-    monkeypatch.setattr("workflow.lib.kmeans.BLOCK", 1 << 14)
+    monkeypatch.setattr("workflow.lib.clusters.BLOCK", 1 << 14)
     monkeypatch.setattr("workflow.lib.rows.CELLS", 1 << 15)
     monkeypatch.setattr("workflow.lib.streamed_kmeans.SAMPLE", 1000)
     peaks = []

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from workflow.lib.backbones import build_backbone
 from workflow.lib.cams import CamTally, upsample
 from workflow.lib.classifiers import Classifier
-from workflow.lib.clustering import Clusters, fit
+from workflow.lib.clustering import fit
+from workflow.lib.clusters import Clusters
 from workflow.lib.consistency import (
     CamMaker,
     Evidence,

@@ -1,5 +1,6 @@
 """Figures: the same bytes every time, words as text, every line and number in them."""
 
+import re
 import warnings
 import xml.etree.ElementTree as ElementTree
 
@@ -95,3 +96,14 @@ def test_a_confusion_shows_counts_and_shares_of_the_row():
     found = texts(draw_confusion([[3, 1], [0, 0]], ["a", "b"]))
     assert {"3", "75%", "1", "25%"} <= set(found)
     assert found.count("0") == 2 and found.count("0%") == 2  # a class that does not occur
+
+
+def test_a_level_is_a_line_across_with_its_name_at_its_end():
+    """At 0.5 it is half way between the ends of a line from 0 to 1, and in no legend."""
+    svg = draw_lines({"one": ([0, 1], [0, 1])}, **AXES, levels={"limit": 0.5})
+    assert texts(svg).count("limit") == 1
+    (_, low), (_, high) = path(svg, hex_colour(palette(1)[0]))
+    (left, first), (right, second) = path(svg, "#404040")
+    assert first == second == pytest.approx((low + high) / 2)
+    x, y = map(float, re.search(r' x="([0-9.]+)" y="([0-9.]+)"[^>]*>limit<', svg).groups())
+    assert x > right > left and y == pytest.approx(first, abs=5)

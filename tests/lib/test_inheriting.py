@@ -82,13 +82,29 @@ def test_units_with_the_current_recipe_are_not_made_again(made):
     assert (results / "tiles/s1/x.zarr/c0").samefile(made / "tiles/s1/x.zarr/c0")
 
 
-def test_results_that_are_there_are_left_alone(made):
+def test_results_that_have_begun_are_left_alone(made):
     results = made.with_name("new")
-    results.mkdir()
+    (results / "checks").mkdir(parents=True)
+    assert inheriting.has_begun(results)
     inheriting.begin_with(made, results)
-    assert list(results.iterdir()) == []
+    assert [file.name for file in results.iterdir()] == ["checks"]
     inheriting.begin_with(None, made.with_name("newer"))
     assert not made.with_name("newer").exists()
+
+
+@pytest.mark.parametrize("left", [[], ["identities.json", ".identities.json.5e6f"]])
+def test_what_a_dry_run_leaves_is_no_beginning(made, left):
+    results = made.with_name("new")
+    assert not inheriting.has_begun(results)
+    results.mkdir()
+    for name in left:
+        (results / name).write_text("left")
+    assert not inheriting.has_begun(results)
+    inheriting.begin_with(made, results)
+    assert inheriting.has_begun(results)
+    assert (results / "tiles/s1.json").is_file()
+    assert (results / "identities.json").read_text() == "{}"
+    assert not (results / ".identities.json.5e6f").exists()
 
 
 def test_a_killed_beginning_begins_again(made, monkeypatch):

@@ -1,7 +1,8 @@
 import numpy as np
 
-from workflow.lib.kmeans import distinct_rows, fill_empty, kmeans, lloyd, nearest, sums
-from workflow.lib.whitening import project, whitening
+from workflow.lib.clusters import nearest, project
+from workflow.lib.kmeans import distinct_rows, fill_empty, kmeans, lloyd, sums
+from workflow.lib.whitening import whitening
 
 
 def blobs(seed=0, groups=5, each=60, dimensions=20, spread=0.3):

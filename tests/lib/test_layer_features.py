@@ -64,9 +64,7 @@ def bag(shades, seed):
 
 def test_probes_score_tiles_that_they_were_not_fitted_on():
     training, testing = bag([0, 10, 120, 130], 0), bag([5, 125], 50)
-    found = probe_layers(
-        layers, (training, np.arange(12)), testing, penalty=1.0, batch=5, device=CPU
-    )
+    found = probe_layers(layers, training, testing, penalty=1.0, batch=5, device=CPU)
     assert [(name, dim) for name, dim, _ in found] == [("colour", 3), ("red", 1)]
     for _, _, probability in found:
         assert probability.shape == (6, 2) and probability.dtype == np.float32
@@ -82,16 +80,14 @@ def test_only_drawn_tiles_are_learnt_from():
         black = np.setdiff1d(np.arange(4), [row])
         store.pixels[black] = 0
     arguments = {"penalty": 1.0, "batch": 5, "device": CPU}
-    first = probe_layers(layers, (training, drawn), testing, **arguments)
+    first = probe_layers(layers, training.only(drawn), testing, **arguments)
     for store, pixels in zip(training.stores, kept, strict=True):
         store.pixels = pixels
-    second = probe_layers(layers, (training, drawn), testing, **arguments)
+    second = probe_layers(layers, training.only(drawn), testing, **arguments)
     assert all(np.array_equal(a[2], b[2]) for a, b in zip(first, second, strict=True))
 
 
 def test_no_tile_to_test_is_no_score():
     training = bag([0, 120], 0)
-    found = probe_layers(
-        layers, (training, np.arange(6)), bag([], 0), penalty=1.0, batch=5, device=CPU
-    )
+    found = probe_layers(layers, training, bag([], 0), penalty=1.0, batch=5, device=CPU)
     assert [probability.shape for _, _, probability in found] == [(0, 2), (0, 2)]

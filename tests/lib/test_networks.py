@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from workflow.lib.backbones import Backbone, build_backbone
-from workflow.lib.networks import ClusterNetwork, load_backbone, load_network
+from workflow.lib.cluster_networks import ClusterNetwork, load_backbone
+from workflow.lib.networks import load_network
 
 NAME = "shufflenet_v2_x0_5"
 

@@ -9,7 +9,7 @@ from workflow.lib.planes import place, reduce
 
 
 def at(features, *, method="tsne", perplexity=30.0, seed=0):
-    return place(features, method=method, perplexity=perplexity, seed=seed, threads=1)
+    return place(features, method=method, perplexity=perplexity, seed=seed)[0]
 
 
 @pytest.fixture(scope="module")

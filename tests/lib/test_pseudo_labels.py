@@ -12,7 +12,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from workflow.lib.pseudo_labels import changed, uniform_order, why_to_stop
 
 ids = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
-STOP = {"rounds": 2, "nmi_change": 0.01, "churn": 0.02, "patience": 3}
+STOP = {"rounds": 2, "nmi_change": 0.01, "nmi": 0.95, "churn": 0.02, "patience": 3}
 
 
 def generator(seed=0):
@@ -119,7 +119,39 @@ def test_clusters_that_stand_still_are_a_reason_to_stop(nmi, churn, stops):
     found = why_to_stop(rows(nmi, churn), **STOP)
     assert (found is not None) == stops
     if stops:
-        assert "stood still for 2 rounds" in found and f"NMI {nmi[-1]:.2f}" in found
+        assert found.startswith("the clusters stood still for 2 rounds: in the last, ")
+
+
+STEADY, HIGH = "NMI with those before no longer changed", "NMI with those before was"
+FEW = "of the tiles changed their cluster"
+
+
+@pytest.mark.parametrize(
+    "nmi, churn, told",
+    [
+        (0.502, 0.5, "their NMI with those before no longer changed (0.50)"),
+        (0.97, 0.5, "their NMI with those before was 0.970, above 0.95"),
+        (0.7, 0.008, "only 0.8% of the tiles changed their cluster"),
+        (0.502, 0.0, f"{STEADY} (0.50) and only 0.0% {FEW}"),
+        (0.99, 0.01, f"{HIGH} 0.990, above 0.95 and only 1.0% {FEW}"),
+    ],
+)
+def test_it_says_which_condition_held_in_the_last_round(nmi, churn, told):
+    curves = rows([None, 0.5, 0.505, nmi], [None, 0.5, 0.5, churn])
+    found = why_to_stop(curves, **STOP)
+    said = [part in found for part in (STEADY, HIGH, FEW)]
+    assert said == [part in told for part in (STEADY, HIGH, FEW)] and found.endswith(told)
+
+
+def test_the_limit_of_the_nmi_is_a_setting():
+    curves = rows([None, 0.6, 0.8])
+    assert why_to_stop(curves, **STOP) is None
+    assert "was 0.800, above 0.5" in why_to_stop(curves, **STOP | {"nmi": 0.5})
+    one = why_to_stop(curves[:2], **STOP | {"nmi": 0.5, "rounds": 1})
+    assert (
+        one == "the clusters stood still for a round: their NMI with those before was 0.600, "
+        "above 0.5"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from workflow.lib.recipe import (
     DISTRIBUTIONS,
     ROOT,
     _imports,
+    _modules,
     canon,
     digest,
     fingerprint,
@@ -114,3 +115,38 @@ def test_every_third_party_import_of_the_library_is_known():
     for path in (ROOT / "workflow" / "lib").glob("*.py"):
         found = {name.split(".")[0] for name in _imports(ast.parse(path.read_text()))}
         assert found <= known, path
+
+
+def reached(rule):
+    """Modules of the project and distributions that the recipe of a stage knows of."""
+    script = ROOT / "workflow" / "scripts" / f"{rule}.py"
+    modules = {name.rpartition(".")[2] for name in _modules(script, ROOT)}
+    return modules, set(versions(script))
+
+
+@pytest.mark.parametrize(
+    "rule, needs, spared",
+    [
+        ("train_classifier", "cluster_networks", {"autoencoders", "dcec", "clustering"}),
+        ("train_deepcluster", "linear_probes", {"bootstrap", "autoencoders", "dcec"}),
+        ("train_dcec", "autoencoders", {"bootstrap", "cluster_networks", "deepcluster"}),
+        ("train_clusters", "clustering", {"cluster_networks", "deepcluster", "dcec"}),
+        ("assign_clusters", "clusters", {"clustering", "kmeans", "whitening"}),
+        ("make_cams", "clusters", {"clustering", "kmeans", "whitening", "cluster_networks"}),
+        ("probe_networks", "linear_probes", {"bootstrap", "probe_tables", "deepcluster", "dcec"}),
+        ("draw_networks", "networks", {"summary", "linear_probes", "deepcluster", "dcec"}),
+    ],
+)
+def test_a_stage_is_not_made_anew_for_code_that_it_does_not_use(rule, needs, spared):
+    modules, _ = reached(rule)
+    assert needs in modules and not modules & spared
+    library = {path.stem for path in (ROOT / "workflow" / "lib").glob("*.py")}
+    assert spared <= library  # a module that was renamed spares nothing
+
+
+@pytest.mark.parametrize(
+    "rule", ["make_cams", "assign_clusters", "embed_tiles", "train_classifier"]
+)
+def test_stages_that_fit_no_clusters_do_not_wait_for_libraries_that_do(rule):
+    assert not reached(rule)[1] & {"faiss-cpu", "scikit-learn"}
+    assert {"faiss-cpu", "scikit-learn"} <= reached("train_deepcluster")[1]

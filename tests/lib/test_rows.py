@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workflow.lib.rows import Rows, check_finite
+from workflow.lib.rows import Rows, check_finite, gather
 
 A = np.arange(10, dtype=np.float64).reshape(5, 2)
 B = A[:3] + 100
@@ -55,3 +55,15 @@ def test_the_tile_is_named_also_when_features_come_in_blocks():
     features[3] = np.nan
     with pytest.raises(ValueError, match="tile 103 "):
         check_finite(features, first=100)
+
+
+def test_gathered_rows_are_the_kept_ones_and_read_no_array_again(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"a": rng.normal(size=(7, 3)), "b": rng.normal(size=(4, 3))}
+    kept = {name: rng.random(len(array)) < 0.5 for name, array in arrays.items()}
+    rows = Rows(arrays, kept)
+    expected = np.concatenate(list(rows))
+    found = gather(rows, tmp_path / "rows")
+    arrays["a"][:] = arrays["b"][:] = np.nan
+    assert len(found) == len(expected) and found.dimension == 3
+    np.testing.assert_array_equal(np.concatenate(list(found)), expected)

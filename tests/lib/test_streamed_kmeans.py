@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from workflow.lib.kmeans import nearest, sums
+from workflow.lib.clusters import nearest
+from workflow.lib.kmeans import sums
 from workflow.lib.rows import Rows
 from workflow.lib.streamed_kmeans import look, pick, split, start, streamed_kmeans
 

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
+from workflow.lib.clusters import project
 from workflow.lib.rows import Rows
-from workflow.lib.whitening import Points, covariance, project, whitening
+from workflow.lib.whitening import Points, covariance, whitening
 
 
 def blobs(seed=0, groups=5, each=60, dimensions=20, spread=0.3):

@@ -10,6 +10,10 @@ PAGES = {
     "embedding_maps": ("embedding.png", "neighbours.png"),
     "networks": ("filters.png", "activations.png"),
 }
+LIMITS = {
+    "deepcluster": {"stop": {"nmi": 0.95, "churn": 0.01}},
+    "dcec": {"tolerance": 0.001},
+}
 CURVES = [
     {"epoch": 1, "split": "train", "loss": 3.0, "kmeans_loss": 0.5, "nmi": None, "probe": 0.6},
     {"epoch": 2, "split": "train", "loss": 2.0, "kmeans_loss": 0.25, "nmi": 0.5, "probe": 0.7},
@@ -29,6 +33,7 @@ def build(study):
             rows = [row | {"churn": row["nmi"]} for row in CURVES]
             write_table(folder / "curves.tsv", rows[0], rows)
             facts |= {"best_epoch": 2, "chosen_by": "a probe", "stopped_by": "enough was enough"}
+            facts |= {"start_probe": 0.5625} if study.clustering == "deepcluster" else {}
         return facts
 
     def draw_montage(folder):
@@ -37,7 +42,8 @@ def build(study):
         write_table(folder / "sizes.tsv", rows[0], rows)
         return {"k": 2}
 
-    commit(study.of_clusters("clusters"), study.shard("train_clusters"), cluster)
+    trained = study.shard("train", **LIMITS.get(study.clustering, {}))
+    commit(study.of_clusters("clusters"), trained, cluster)
     commit(study.of_clusters("montages"), study.shard("draw_montages"), draw_montage)
     for stage, names in PAGES.items():
         if stage != "networks" or learnt:

@@ -67,8 +67,8 @@ class Finished:
     def of_clusters(self, stage):
         return self.root / stage / self.clustering / "fold0.json"
 
-    def shard(self, rule, made_of=None):
-        made_from = {"rule": rule, "settings": {"encoder": "net9"}, "code": "c"}
+    def shard(self, rule, made_of=None, **settings):
+        made_from = {"rule": rule, "settings": {"encoder": "net9"} | settings, "code": "c"}
         made_from |= {"versions": {"numpy": "2.0"}, "made_of": made_of or {"checkpoint": "random"}}
         slides = {slide.slide: None for slide in self.slides}
         return Shard("all", self.slides, made_from | {"slides": slides})

@@ -12,7 +12,7 @@ from tests.scripts.tile_study import TILE_PX, shard, write_tiles
 from workflow.lib import resuming
 from workflow.lib.backbones import build_backbone
 from workflow.lib.classifiers import Classifier
-from workflow.lib.networks import ClusterNetwork
+from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.shard import commit, visit
 from workflow.lib.stores import create_group, write_rows
 from workflow.lib.units import manifest

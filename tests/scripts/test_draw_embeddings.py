@@ -30,7 +30,6 @@ def draw(study, *, sites=None, **changes):
         index,
         shard=Shard("all", slides, made_of.recipe | {"settings": settings, "sites": sites}),
         fold=0,
-        threads=1,
         **settings,
     )
     return index.with_suffix("")

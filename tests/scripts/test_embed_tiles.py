@@ -6,7 +6,7 @@ import torch
 
 from tests.scripts.tile_study import shard, write_tiles
 from workflow.lib.backbones import build_backbone
-from workflow.lib.networks import ClusterNetwork
+from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.shard import commit
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest

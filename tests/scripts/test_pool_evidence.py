@@ -9,7 +9,7 @@ import zarr
 
 from tests.scripts import cohort
 from workflow.lib.classifiers import Classifier
-from workflow.lib.clustering import assign
+from workflow.lib.clusters import assign
 from workflow.lib.consistency import Evidence, locations, look
 from workflow.lib.inference import to_input
 from workflow.lib.stores import Tiles

@@ -10,8 +10,8 @@ from torch import nn
 from tests.scripts.tile_study import CLASSES, TILE_PX, shard, write_tiles
 from workflow.lib.autoencoders import Autoencoder
 from workflow.lib.backbones import build_backbone
+from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.linear_probes import auroc
-from workflow.lib.networks import ClusterNetwork
 from workflow.lib.shard import commit
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table

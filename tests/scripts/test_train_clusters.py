@@ -7,7 +7,7 @@ import pytest
 
 from tests.scripts import outcome
 from tests.scripts.cluster_study import assign, read, rewrite, spoil, train
-from workflow.lib.clustering import Clusters
+from workflow.lib.clusters import Clusters
 from workflow.lib.stores import open_group
 from workflow.lib.units import manifest
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.scripts.tile_study import CLASSES, shard, write_tiles
 from workflow.lib import resuming
-from workflow.lib.clustering import Clusters, assign
+from workflow.lib.clusters import Clusters, assign
 from workflow.lib.networks import load_network
 from workflow.lib.stores import Tiles
 from workflow.lib.tables import read_table
@@ -217,6 +217,6 @@ def test_a_fold_without_a_tile_is_a_sentence(tmp_path):
         tmp_path,
         {"a": ("plain", "train", 0), "b": ("plain", "train", -1), "c": ("plain", "val", 3)},
     )
-    with pytest.raises(ValueError, match=r"Fold 0 has no tile to learn from.*verdicts.*min_tissue"):
+    with pytest.raises(ValueError, match=r"Fold 0 has 0 tiles to learn from.*verdicts.*min_tissue"):
         learn(tmp_path, slides)
     assert not (tmp_path / "clusters" / "dcec" / "fold0").exists()

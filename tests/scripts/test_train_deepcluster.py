@@ -9,8 +9,9 @@ import torch
 
 from tests.scripts.tile_study import CLASSES, shard, write_tiles
 from workflow.lib import resuming
-from workflow.lib.clustering import Clusters, assign
-from workflow.lib.networks import load_backbone, load_network
+from workflow.lib.cluster_networks import load_backbone
+from workflow.lib.clusters import Clusters, assign
+from workflow.lib.networks import load_network
 from workflow.lib.stores import Tiles
 from workflow.lib.tables import read_table
 from workflow.lib.units import checksum, manifest
@@ -32,7 +33,7 @@ SETTINGS = {
     "weight_decay": 1e-5,
     "precision": "fp32",
     "max_tiles": 100,
-    "stop": {"rounds": 9, "nmi_change": 0.01, "churn": 0.01, "patience": 9},
+    "stop": {"rounds": 9, "nmi_change": 0.01, "nmi": 0.95, "churn": 0.01, "patience": 9},
     "augment": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
     "seed": 0,
 }
@@ -231,5 +232,5 @@ def test_fewer_tiles_than_clusters_are_said(tmp_path, caplog):
 @pytest.mark.parametrize("tiles, said", [(0, 0), (1, 1), (-1, 0)])
 def test_too_few_tiles_are_a_sentence(tmp_path, tiles, said):
     slides = write_tiles(tmp_path, {"a": ("plain", "train", tiles), "b": ("plain", "val", 4)})
-    with pytest.raises(ValueError, match=f"Fold 0 has {said} of the two tiles.*min_tissue"):
+    with pytest.raises(ValueError, match=f"Fold 0 has {said} tiles to learn.*two.*min_tissue"):
         learn(tmp_path, slides)

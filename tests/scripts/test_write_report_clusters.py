@@ -1,6 +1,8 @@
 """The section of the page on clusters: what was fitted on what, and what came of it."""
 
+import base64
 import hashlib
+import re
 
 import pytest
 
@@ -40,16 +42,45 @@ def test_a_network_that_learnt_to_cluster_shows_how(make):
     alts = page.attributes("alt")
     assert "Fold 0: filters of the first layer; grey is a weight of 0" in alts
     assert "linear probe, AUROC on validation tiles" in alts
+    assert {"NMI limit", "churn limit", "start"} <= drawn(page)
     learnt = hashlib.sha256(b"learnt").hexdigest()
     assert f"DeepCluster, fold 0 random {learnt}" in words
     assert "Encoder net9" not in words
     assert page.numbers()[2].startswith("0.88 ")  # of the classifier, not of a probe
+    assert "AUROC out of fold, all folds together, of a logistic regression" in words
+
+
+def test_an_autoencoder_learns_in_epochs_and_has_no_start(make):
+    page = Page(make(clustering="dcec").report())
+    assert "DCEC: an autoencoder learns to draw tiles again" in page.words()
+    assert "Kept is epoch 2 of 3" in page.words()
+    assert "tolerance" in drawn(page) and not {"start", "NMI limit"} & drawn(page)
+
+
+def drawn(page):
+    """Texts in the charts of a page."""
+    found = set()
+    for source in page.attributes("src"):
+        if source.startswith("data:image/svg"):
+            svg = base64.b64decode(source.split(",")[1]).decode()
+            found |= set(re.findall(">([^<>]+)</text>", svg))
+    return found
 
 
 def test_clusters_fitted_on_test_slides_are_called_transductive(make):
     page = Page(make(fit_on="all").report())
     assert '<p class="warn">Fitted on all slides of each fold, the test slides' in page.source
     assert "without their labels" in page.words() and "transductive" in page.words()
+    assert "linear classifier reads" not in page.words()  # of k-means there is none
     unlabelled = Page(make(classes=(), methods=(), fit_on="all").report()).words()
     assert "nothing is held out: the clusters are fitted on every" in unlabelled
     assert "transductive" not in unlabelled
+
+
+def test_a_probe_of_a_network_that_saw_the_test_slides_is_not_out_of_fold(make):
+    """The classifier is: a study in which it uses such clusters is refused."""
+    page = Page(make(clustering="deepcluster", fit_on="all").report())
+    said = "AUROC on the test slides, all folds together, of a logistic regression on the frozen "
+    said += "layer: as the clustering trained it (on these slides too, without their labels), as it"
+    assert said in page.words() and "AUROC out of fold" not in page.words()
+    assert page.numbers()[2].endswith("labels of 2 slides, out of fold")

@@ -43,14 +43,17 @@ class Target:
 def resolve(settings: object, study: Mapping) -> object:
     """`settings` with what stands in `study` in place of every {study: dotted.key}.
 
+    {study: dotted.key, instead_of: {word: other}} is `other` where the study has `word` there.
     Raises ValueError for a key that the study has not.
 
     >>> resolve({"a": {"study": "b.c"}}, {"b": {"c": 7}})
     {'a': 7}
+    >>> resolve({"study": "b", "instead_of": {"x": {"study": "c"}}}, {"b": "x", "c": "y"})
+    'y'
     """
     if not isinstance(settings, Mapping):
         return settings
-    if set(settings) != {"study"}:
+    if "study" not in settings or not set(settings) <= {"study", "instead_of"}:
         return {key: resolve(value, study) for key, value in settings.items()}
     found: object = study
     for key in str(settings["study"]).split("."):
@@ -59,7 +62,23 @@ def resolve(settings: object, study: Mapping) -> object:
                 f"the study has no setting {settings['study']}; see config/config.yaml"
             )
         found = found[key]
-    return found
+    others = settings.get("instead_of") or {}
+    return resolve(others[found], study) if isinstance(found, str) and found in others else found
+
+
+def without(plan: object, names: Sequence[str]) -> object:
+    """The plan without the variants of these names; what is no plan stays as it is.
+
+    Raises ValueError for a name that is no variant.
+    """
+    variants = plan.get("variants") if isinstance(plan, Mapping) else None
+    if not isinstance(variants, Mapping):
+        return plan
+    if unknown := [name for name in names if name not in map(str, variants)]:
+        raise ValueError(
+            f"no variant is called {', '.join(unknown)}; {', '.join(map(str, variants))} are"
+        )
+    return {**plan, "variants": {k: v for k, v in variants.items() if str(k) not in names}}
 
 
 def plan_faults(plan: object) -> list[str]:
@@ -123,7 +142,7 @@ def config_faults(configs: Mapping[Run, dict], schema: dict) -> list[str]:
             own += [variant] * (variant not in own)
         settings = repr((seed, {key: value for key, value in config.items() if key not in GIVEN}))
         if (first := alike.setdefault(settings, variant)) != variant:
-            same = f"has the settings of {first} in this study; leave one of them out"
+            same = f"has the settings of {first} in this study; use --leave-out with one of them"
             faults.setdefault(same, []).append(variant)
     return [f"{', '.join(dict.fromkeys(of))}: {fault}" for fault, of in faults.items()]
 

@@ -13,12 +13,13 @@ from workflow.lib.figures import LONGEST, STYLE
 
 HEAD = (
     *("metric", "variant", "mean over seeds", "difference to {baseline}"),
-    *("seeds", "slides", "pixel masks used"),
+    *("seeds", "pairs", "slides", "pixel masks used"),
 )
 READING = (
     "Means over the seeds with the 95% interval of Student's t. Differences are paired by seed, "
-    "because every seed draws its own folds; in bold where the interval leaves zero out, as one in "
-    "twenty does by chance. Such an interval tells of other seeds, not of other patients."
+    "because every seed draws its own weights and, unless the sheet fixes them, its own folds; in "
+    "bold where the interval leaves zero out, as one in twenty does by chance. Such an interval "
+    "tells of other seeds, not of other patients."
 )
 ACROSS, ABREAST = 3, 36  # panels in a row of the figure, letters above a panel
 INK, FAINT, BELOW = "0.15", "0.6", 0.25  # greys; seeds stand a quarter of a line lower
@@ -27,7 +28,8 @@ INK, FAINT, BELOW = "0.15", "0.6", 0.25  # greys; seeds stand a quarter of a lin
 def comparison_table(rows: Sequence[Mapping], *, baseline: str) -> str:
     """Rows of `ablation.compare` as a Markdown table, with a sentence on how to read it.
 
-    Only means over the seeds are shown, and how many of the seeds asked for are behind them.
+    Only means over the seeds are shown, and how many of the seeds asked for are behind the mean,
+    and how many, the pairs, behind the difference.
     """
     heads = [head.format(baseline=baseline) for head in HEAD]
     lines = [_line(heads), _line(["---"] * len(heads))]
@@ -42,6 +44,7 @@ def comparison_table(rows: Sequence[Mapping], *, baseline: str) -> str:
                 _estimate(row, "value", "low", "high", scale),
                 "" if row["variant"] == baseline else _difference(row, scale),
                 f"{row['seeds']} of {asked}",
+                "" if row["variant"] == baseline else f"{row['pairs']} of {asked}",
                 *("" if row[key] is None else str(row[key]) for key in ("n", "pixel_masks_used")),
             ]
             lines.append(_line(cells))

@@ -122,17 +122,26 @@ def _is_list(value: object) -> bool:
 
 
 def _typed(value: object, annotation: object) -> object:
+    annotation = _without_none(annotation)
     if typing.get_origin(annotation) is list and typing.get_args(annotation) == (Path,):
         return [Path(item) for item in ([value] if isinstance(value, str) else value)]
-    if _accepts(annotation, Path) and isinstance(value, str):
+    if annotation is Path and isinstance(value, str):
         return Path(value)
-    if _accepts(annotation, Path) and _is_list(value):  # an input function that found nothing
+    if annotation is Path and _is_list(value):  # an input function that found nothing
         return Path(value[0]) if value else None
     if annotation is int and isinstance(value, str):
         return int(value)
     if annotation is float and isinstance(value, int):
         return float(value)
     return value
+
+
+def _without_none(annotation: object) -> object:
+    """`int` for `int | None`; other unions stay."""
+    if not isinstance(annotation, types.UnionType):
+        return annotation
+    kinds = [kind for kind in typing.get_args(annotation) if kind is not types.NoneType]
+    return kinds[0] if len(kinds) == 1 else annotation
 
 
 def _accepts(annotation: object, kind: type) -> bool:
@@ -142,7 +151,7 @@ def _accepts(annotation: object, kind: type) -> bool:
 
 
 def _add_argument(parser: argparse.ArgumentParser, name: str, annotation: object) -> None:
-    flag = f"--{name.replace('_', '-')}"
+    flag, annotation = f"--{name.replace('_', '-')}", _without_none(annotation)
     if typing.get_origin(annotation) is list:
         parser.add_argument(flag, nargs="*", type=typing.get_args(annotation)[0])
     elif annotation is bool:

@@ -1,11 +1,13 @@
 """Tiles of many slides as one list, each with its slide and its class."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from workflow.lib.label_metrics import balanced_weights
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import usable
 
@@ -39,6 +41,15 @@ class TileBag:
     def __len__(self) -> int:
         return len(self.row)
 
+    def only(self, indices: np.ndarray) -> "TileBag":
+        """The tiles `indices`, as a bag of the same slides."""
+        found = copy.copy(self)
+        found.row, found.slide, found.label = (
+            part[indices] for part in (self.row, self.slide, self.label)
+        )
+        found.cluster = None if self.cluster is None else self.cluster[indices]
+        return found
+
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Pixels (B, t, t, 3) uint8 of the tiles `indices`, in their order; B >= 1."""
         indices = np.asarray(indices)
@@ -61,11 +72,14 @@ class TileBag:
 
         by: (M,) int64, the group of each tile, as `cluster`; without it a group is a slide.
         """
-        by, found = self.slide if by is None else by, []
-        for label in self.label.unique():
-            members = torch.nonzero(self.label == label)[:, 0]
-            found.append([members[by[members] == group] for group in by[members].unique()])
-        return found
+        by = (self.slide if by is None else by).numpy()
+        order = np.lexsort((by, self.label.numpy()))  # stable: tiles of a group stay in order
+        keys = np.stack([self.label.numpy()[order], by[order]])
+        starts = np.flatnonzero((np.diff(keys, axis=1, prepend=-1) != 0).any(axis=0))
+        found: dict[int, list[torch.Tensor]] = {}
+        for tiles in np.split(order, starts[1:]) if len(order) else []:
+            found.setdefault(int(self.label[tiles[0]]), []).append(torch.from_numpy(tiles))
+        return list(found.values())
 
 
 def open_bag(tiles: Path, labels: Mapping[str, int], assignments: Path | None = None) -> TileBag:
@@ -83,11 +97,8 @@ def open_bag(tiles: Path, labels: Mapping[str, int], assignments: Path | None = 
 
 def tile_weights(bag: TileBag) -> torch.Tensor:
     """Weights (M,) float64, adding up to 1, that give every class the same, and its slides too."""
-    weights, classes = torch.zeros(len(bag), dtype=torch.float64), bag.groups()
-    for slides in classes:
-        for tiles in slides:
-            weights[tiles] = 1.0 / (len(classes) * len(slides) * len(tiles))
-    return weights
+    weights = balanced_weights(bag.slide.numpy(), bag.label.numpy())
+    return torch.from_numpy(weights / max(1, len(bag)))
 
 
 def balanced_order(

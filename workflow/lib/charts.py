@@ -8,6 +8,15 @@ from workflow.lib.pages import embed_svg
 Row = dict[str, str]
 Lines = dict[str, Line]
 DIAGONAL = ([0.0, 1.0], [0.0, 1.0])
+# Columns of the curves of a clustering that share a pair of axes -> how both are called.
+LEARNING = {
+    ("loss",): "what the network minimises",
+    ("kmeans_loss",): "squared distance of a tile to its centroid",
+    ("nmi", "churn"): "clusters against those before: NMI, share of tiles that change; dotted: when"
+    " they count as standing still",
+    ("probe",): "linear probe, AUROC on validation tiles",
+}
+NAMES = {"kmeans_loss": "k-means loss", "nmi": "NMI", "probe": "AUROC"}
 
 
 def label_charts(
@@ -53,6 +62,49 @@ def training_chart(name: str, rows: Sequence[Row], kept: int) -> dict:
     return _chart(f"{name}{note}", drawn)
 
 
+def learning_charts(
+    rows: Sequence[Row],
+    kept: int,
+    *,
+    step: str,
+    settings: Mapping,
+    start_probe: float | None = None,
+) -> list[dict]:
+    """A chart for each kind of number that was measured; dots mark the round that was kept.
+
+    rows: epoch, loss, kmeans_loss, nmi, churn, probe, each "" where it was not measured.
+    step: what an epoch is called, such as round.
+    settings: of the training, whose limits of standing still are drawn beside what they judge
+    start_probe: of the network before it learnt, None where it was not measured
+    """
+    charts = []
+    for columns, title in LEARNING.items():
+        lines = {
+            NAMES.get(column, column): line
+            for column in columns
+            if (line := _measured(rows, column))
+        }
+        if not lines:
+            continue
+        ends = [x for xs, _ in lines.values() for x in (xs[0], xs[-1])]
+        chance, levels = None, {}
+        if columns == ("probe",):
+            chance = [min(ends), max(ends)], [0.5, 0.5]
+            levels = {} if start_probe is None else {"start": start_probe}
+        elif columns == ("nmi", "churn"):
+            levels = _limits(settings)
+        drawn = draw_lines(
+            lines,
+            x=step,
+            y=" and ".join(lines),
+            chance=chance,
+            levels=levels,
+            marks=marks_at(lines, kept),
+        )
+        charts.append(_chart(title, drawn))
+    return charts
+
+
 def roc_lines(rows: Sequence[Row]) -> Lines:
     """Level and class -> false positive rates and recalls, from the corner where nothing is."""
     lines = _lines(rows, "false_positive_rate", "recall")
@@ -95,6 +147,22 @@ def loss_lines(rows: Sequence[Row]) -> Lines:
 def marks_at(lines: Lines, x: float) -> dict[str, tuple[float, float]]:
     """The point of each line at `x`, where it has one."""
     return {name: (x, ys[xs.index(x)]) for name, (xs, ys) in lines.items() if x in xs}
+
+
+def _limits(settings: Mapping) -> dict[str, float]:
+    """What is written on a limit -> where it is: of DeepCluster's rounds, of DCEC's epochs."""
+    if "stop" in settings:
+        stop = settings["stop"]
+        return {"NMI limit": stop["nmi"], "churn limit": stop["churn"]}
+    return {"tolerance": settings["tolerance"]}
+
+
+def _measured(rows: Sequence[Row], column: str) -> Line | None:
+    """The measured values of a column, over the epochs that have one."""
+    measured = [row for row in rows if row.get(column)]
+    if not measured:
+        return None
+    return [int(row["epoch"]) for row in measured], [float(row[column]) for row in measured]
 
 
 def _lines(rows: Sequence[Row], x: str, y: str) -> Lines:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow.lib.cluster_charts import learning_charts
+from workflow.lib.charts import learning_charts
 from workflow.lib.cluster_tables import enrichment_table, origin_sentences, probe_table
 from workflow.lib.montage import count
+from workflow.lib.names import CLUSTERINGS
 from workflow.lib.pages import embed_picture
 from workflow.lib.pictures import read_picture, shrink
-from workflow.lib.summary import CLUSTERINGS, Row, cluster_table
+from workflow.lib.summary import Row, cluster_table
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 
@@ -97,9 +98,15 @@ def encoded(features: Path, clusters: Sequence[Path], slides: Sequence[str]) -> 
 
 def _fold(unit: Path, pages: Sequence[Path], enrichment: Sequence[Row]) -> dict:
     """A fold: its name, how it was learnt, charts of that, pictures, and what clusters hold."""
-    fold, facts = unit.name.removeprefix("fold"), manifest(unit)["facts"]
+    fold, made = unit.name.removeprefix("fold"), manifest(unit)
+    facts, settings = made["facts"], made["made_from"]["settings"]
     step = "round" if unit.parent.name == "deepcluster" else "epoch"
-    rows = read_table(unit / "curves.tsv") if (unit / "curves.tsv").is_file() else []
+    rows, charts = [], []
+    if (unit / "curves.tsv").is_file():
+        rows, start = read_table(unit / "curves.tsv"), facts.get("start_probe")
+        charts = learning_charts(
+            rows, facts["best_epoch"], step=step, settings=settings, start_probe=start
+        )
     folders = {index.parent.parent.name: index.with_suffix("") for index in pages}
     pictures = [
         {
@@ -116,7 +123,7 @@ def _fold(unit: Path, pages: Sequence[Path], enrichment: Sequence[Row]) -> dict:
         "fold": fold,
         "size": f"{count(facts['k'], 'cluster')}, fitted on {count(facts['n_tiles'], 'tile')}",
         "choice": _choice(facts, rows, step) if rows else "",
-        "charts": learning_charts(rows, facts["best_epoch"], step=step) if rows else [],
+        "charts": charts,
         "pictures": pictures,
         "enrichment": enrichment_table(enrichment, fold),
     }

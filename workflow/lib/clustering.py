@@ -4,36 +4,15 @@ As in DeepCluster (Caron et al., ECCV 2018): features are reduced by PCA, every 
 scaled to unit variance, every row to unit length, and k-means runs on what is left.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from workflow.lib.kmeans import distinct_rows, kmeans, nearest
+from workflow.lib.clusters import Clusters, project
+from workflow.lib.kmeans import distinct_rows, kmeans
 from workflow.lib.rows import Rows, check_finite
 from workflow.lib.streamed_kmeans import PLAIN, Blocks, streamed_kmeans
-from workflow.lib.whitening import Points, project, whitening
+from workflow.lib.whitening import Points, whitening
 
 HELD = 1 << 27  # bytes of features, and of points, that are held in memory: more is streamed
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """A fitted clustering: mean (D,), components (P, D), scale (P,), centroids (K, P), float32.
-
-    Ids are rows of `centroids`, from the largest cluster to the smallest on the fitted tiles.
-    unit: whether rows are brought to unit length before they are compared; a bool, or the scalar
-    array that np.load gives of it.
-    """
-
-    mean: np.ndarray
-    components: np.ndarray
-    scale: np.ndarray
-    centroids: np.ndarray
-    unit: bool = True
-
-    def project(self, features: np.ndarray) -> np.ndarray:
-        """`features` (N, D) as points (N, P) float32 that are compared with the centroids."""
-        return project(features, self.mean, self.components, self.scale, unit=bool(self.unit))
 
 
 def fit(
@@ -95,20 +74,3 @@ def group(
     centroids, sizes, loss = found
     order = np.lexsort((*centroids.T[::-1], -sizes))  # by size, equal sizes by their centroid
     return centroids[order[sizes[order] > 0]], loss
-
-
-def assign(
-    features: np.ndarray, clusters: Clusters, *, first: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest cluster of each row of `features` (N, D): ids (N,) int32, distance (N,) float32.
-
-    The distance is Euclidean between points, from 0 to 2 where they have unit length; of equally
-    near clusters the lower id wins. N may be 0. Raises ValueError when the features do not fit the
-    clusters or are not finite; it names the tile, where row 0 is tile `first`.
-    """
-    dimensions = len(clusters.mean)
-    if features.ndim != 2 or features.shape[1] != dimensions:
-        raise ValueError(f"features are {features.shape}, the clusters need (tiles, {dimensions})")
-    check_finite(features, first=first)
-    ids, squared = nearest(clusters.project(features), clusters.centroids)
-    return ids, np.sqrt(squared)

@@ -69,6 +69,8 @@ def _label_faults(config: dict) -> Iterator[str]:
 
 def _checkpoint_faults(config: dict) -> Iterator[str]:
     for section in ("extract_features", "train_deepcluster", "train_classifier"):
+        if section == "train_deepcluster" and config["cluster"]["method"] != "deepcluster":
+            continue  # not in use
         checkpoint = config[section]["checkpoint"]
         if checkpoint == "deepcluster" and section != "train_classifier":
             yield f"{section}.checkpoint: deepcluster is a start for train_classifier alone"
@@ -81,7 +83,20 @@ def _checkpoint_faults(config: dict) -> Iterator[str]:
 
 def _cluster_faults(config: dict) -> Iterator[str]:
     learnt, classifier = config["train_deepcluster"], config["train_classifier"]
-    if classifier["checkpoint"] == "deepcluster" and classifier["backbone"] != learnt["backbone"]:
+    starts = classifier["checkpoint"] == "deepcluster"
+    balances = classifier["balance"] == "clusters"
+    if starts and config["cluster"]["method"] != "deepcluster":
+        yield (
+            f"train_classifier.checkpoint: deepcluster is not learnt where cluster.method is "
+            f"{config['cluster']['method']}; set that to deepcluster, so that the report shows it"
+        )
+    if (starts or balances) and config["cluster"]["fit_on"] == "all":
+        yield (
+            "cluster.fit_on: all fits clusters on the slides that a fold tests, which its "
+            "classifier may then not use; set it to train, or train_classifier.checkpoint to "
+            "another start and train_classifier.balance to classes"
+        )
+    if starts and classifier["backbone"] != learnt["backbone"]:
         yield (
             f"train_classifier.backbone: {classifier['backbone']} cannot start from the "
             f"{learnt['backbone']} of train_deepcluster; give both the same backbone"

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from workflow.lib.classifiers import Classifier
-from workflow.lib.clustering import Clusters, assign
+from workflow.lib.clusters import Clusters, assign
 
 
 class Evidence:

@@ -220,7 +220,6 @@ def train(
         state = {"key": key, "epoch": 0, "curves": [], "stopped_by": None}
     else:
         course.resume(state.pop("course"))
-        log.info("Going on after epoch %d.", state["epoch"])
     every = min(update_every, -(-len(course.rows) // course.batch_size))
     total = pretrain_epochs + epochs
     ahead = range(state["epoch"], 0 if state["stopped_by"] else total)

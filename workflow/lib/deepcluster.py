@@ -22,11 +22,12 @@ from tqdm import tqdm
 from workflow.lib import clustering, resuming
 from workflow.lib.augmentation import augment
 from workflow.lib.bags import TileBag
+from workflow.lib.cluster_networks import ClusterNetwork
+from workflow.lib.clusters import Clusters, assign
 from workflow.lib.devices import mixed
 from workflow.lib.fitting import derive_seed, set_momentum
 from workflow.lib.inference import infer, read_ahead, to_input
 from workflow.lib.monitors import Watched
-from workflow.lib.networks import ClusterNetwork
 from workflow.lib.pseudo_labels import changed, uniform_order, why_to_stop
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,11 @@ class Course:
             batch=self.batch,
             device=self.device,
         )
-        features = np.concatenate([part for _, part in found])
+        features = np.empty(
+            (len(rows), self.network.dim), np.float32
+        )  # once, not in parts and whole
+        for place, part in found:
+            features[place] = part
         broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(broken):
             raise ValueError(
@@ -96,9 +101,7 @@ class Course:
             )
         return features
 
-    def cluster(
-        self, features: np.ndarray, number: int
-    ) -> tuple[clustering.Clusters, float, np.ndarray]:
+    def cluster(self, features: np.ndarray, number: int) -> tuple[Clusters, float, np.ndarray]:
         """The clusters of round `number`: what they are, their loss, and of each row its own."""
         found, loss = clustering.fit(
             features,
@@ -114,7 +117,7 @@ class Course:
                 "there is nothing to learn: look at the tiles; if they do differ, lower "
                 "train_deepcluster.learning_rate, or start from another checkpoint"
             )
-        return found, loss, clustering.assign(features, found)[0]
+        return found, loss, assign(features, found)[0]
 
     def study(self, ids: np.ndarray, optimiser: torch.optim.Optimizer, number: int) -> float:
         """Learn the pseudo-labels `ids` (N,) of `rows` with a new head: mean loss of `passes`."""
@@ -164,16 +167,15 @@ class Course:
 def learn(course: Course, *, rounds: int, stop: dict, work: Path, key: str) -> dict:
     """Train `course.network` in place, leave it with the weights of the round kept, and tell.
 
-    At most `rounds` rounds; `stop` (rounds, nmi_change, churn, patience) is what `why_to_stop`
-    asks for. Kept is the round with the best probe, the last where there is none.
+    At most `rounds` rounds; `stop` holds the keywords of `why_to_stop`. Kept is the round with the
+    best probe, the last where there is none.
 
     `work` is a folder for the checkpoint after each round: a second call with the same `key` goes
     on from there, bitwise as if it had not stopped (on a CPU with the same number of threads).
 
     Returns "clusters" and "loss" of the kept network, "curves" (a row per round), "best_epoch"
-    (the round kept), "rounds", "stopped_by", "chosen_by", and "start_probe" of the network before
-    the first round. Raises ValueError, naming the slides, when a loss or a feature is not finite,
-    and when all tiles look the same.
+    (the round kept), "rounds", "stopped_by", "chosen_by", and "start_probe" of the untrained
+    network. Raises ValueError, naming the slides, when a number is not finite, or all tiles alike.
     """
     network, watched = course.network, course.watched
     network.to(course.device, memory_format=torch.channels_last)
@@ -183,7 +185,8 @@ def learn(course: Course, *, rounds: int, stop: dict, work: Path, key: str) -> d
         momentum=MOMENTUM,
         weight_decay=course.weight_decay,
     )
-    state = _resume(work, key, network, optimiser)
+    state = {"key": key, "round": 0, "ids": None, "curves": [], "best_probe": -math.inf}
+    state = resuming.resume(work, key, model=network, optimiser=optimiser) or state
     seen = course.rows if watched is None else np.union1d(course.rows, watched.rows)
     own = np.searchsorted(seen, course.rows)
 
@@ -200,6 +203,7 @@ def learn(course: Course, *, rounds: int, stop: dict, work: Path, key: str) -> d
         if why_to_stop(state["curves"], **stop):
             break
         _, kmeans_loss, ids = course.cluster(features, number)
+        del features  # before there are new ones
         row = {"epoch": number, "split": "train", "loss": course.study(ids, optimiser, number)}
         moved = {"nmi": None, "churn": None}
         if state["ids"] is not None:
@@ -237,14 +241,3 @@ def _sentence(row: dict) -> str:
     words = {"loss": "loss", "kmeans_loss": "k-means loss", "nmi": "NMI", "churn": "churn"}
     words |= {"probe": "AUROC of the probe"}
     return ", ".join(f"{said} {row[k]:.3f}" for k, said in words.items() if row[k] is not None)
-
-
-def _resume(work: Path, key: str, network: nn.Module, optimiser: torch.optim.Optimizer) -> dict:
-    """The state after the last finished round; the start of training without one."""
-    state = resuming.resume(work, key)
-    if state is None:
-        return {"key": key, "round": 0, "ids": None, "curves": [], "best_probe": -math.inf}
-    network.load_state_dict(state.pop("model"))
-    optimiser.load_state_dict(state.pop("optimiser"))
-    log.info("Going on after round %d.", state["round"])
-    return state

@@ -35,6 +35,7 @@ def draw_lines(
     unit_square: bool = False,
     steps: bool = False,
     chance: Line | None = None,
+    levels: Mapping[str, float] | None = None,
     marks: Mapping[str, tuple[float, float]] | None = None,
 ) -> str:
     """Named lines (xs, ys) on one pair of axes as an SVG text.
@@ -42,6 +43,7 @@ def draw_lines(
     unit_square  both axes run from 0 to 1 and are equally long (ROC, precision-recall)
     steps        a point holds back to the one before (precision-recall)
     chance       what guessing gives: a thin grey line
+    levels       what lines are compared with: a thin dotted line across, its name at its end
     marks        one point to mark per name
     """
     with mpl.rc_context(STYLE):
@@ -59,12 +61,18 @@ def draw_lines(
                 axes.plot(*marks[name], marker="o", color=colours[index], markersize=5)
         if chance:
             axes.plot(*chance, color="0.55", linewidth=0.8, label="chance")
+        for name, level in (levels or {}).items():
+            axes.axhline(level, color="0.25", linewidth=1, linestyle=(0, (1, 2)))
+            end = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center"}
+            axes.text(1.01, level, _shorten(name), fontsize=8, **end)
         if unit_square:
             axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
             axes.set_box_aspect(1)
         axes.grid(color="0.9")
         if beside:
             figure.legend(loc="outside right upper", fontsize=8)
+        elif levels:  # above the axes, where no level crosses it
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=INSIDE, fontsize=8)
         elif lines:
             axes.legend(fontsize=8)
         return _svg(figure)

@@ -81,7 +81,9 @@ def fit(
     """
     model = lesson.model
     optimiser = torch.optim.AdamW([{**group, "lr": group["peak"]} for group in groups])
-    state = _resume(work, key, model, optimiser)
+    state = {"key": key, "epoch": 0, "best_epoch": 0, "best_loss": math.inf, "curves": []}
+    state |= {"validated": False}
+    state = resuming.resume(work, key, model=model, optimiser=optimiser) or state
     for epoch in tqdm(range(state["epoch"], epochs), desc="epochs", disable=None, leave=False):
         if state["validated"] and epoch - state["best_epoch"] >= patience:
             log.info("No better epoch than %d since then: stopped.", state["best_epoch"])
@@ -152,15 +154,3 @@ def _sentence(rows: list[dict]) -> str:
         " ".join([row["split"], *(f"{name} {row[name]:.3f}" for name in names)])
         for row, names in zip(rows, told, strict=True)
     )
-
-
-def _resume(work: Path, key: str, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict:
-    """The state after the last finished epoch; the start of training without one."""
-    start = {"key": key, "epoch": 0, "best_epoch": 0, "best_loss": math.inf, "curves": []}
-    state = resuming.resume(work, key)
-    if state is None:
-        return start | {"validated": False}
-    model.load_state_dict(state.pop("model"))
-    optimiser.load_state_dict(state.pop("optimiser"))
-    log.info("Going on after epoch %d.", state["epoch"])
-    return state

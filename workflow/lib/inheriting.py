@@ -10,7 +10,7 @@ stale, as after any edit, and what is not is not made again. Neither can change 
   Snakemake sees what was made from what.
 * metrics.tsv and the page are left out. Their recipes do not tell which tables the config asks for;
   only the records of Snakemake do, and these stay behind.
-* A study that has results is given nothing: the times of two in one folder would tell nothing.
+* A study that has begun is given nothing: the times of two in one folder would tell nothing.
 """
 
 import json
@@ -22,14 +22,22 @@ from workflow.lib.explanation import sidecar
 from workflow.lib.units import checksum
 
 MADE_ANEW = ("metrics.tsv", "report.html")
+KNOWN = "identities.json"  # what is known of the slides' files: all that a dry run leaves
+
+
+def has_begun(results: Path) -> bool:
+    """Whether a folder holds results: it is there, with more than what reading the sheet leaves."""
+    return results.is_dir() and any(
+        not file.name.removeprefix(".").startswith(KNOWN) for file in results.iterdir()
+    )
 
 
 def begin_with(made: Path | None, results: Path) -> None:
-    """Give `results`, a folder that is not there yet, what is whole in `made`: all or nothing.
+    """Give `results`, a folder that has not begun, what is whole in `made`: all or nothing.
 
     No other run may be at work on `made`. Raises shutil.Error when a unit vanishes meanwhile.
     """
-    if made is None or results.exists():
+    if made is None or has_begun(results):
         return
     draft = results.with_name(f".{results.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -47,6 +55,8 @@ def begin_with(made: Path | None, results: Path) -> None:
             elif file.name not in MADE_ANEW and _is_vouched_for(file):
                 shutil.copy2(file, place)
                 shutil.copy2(sidecar(file), place)
+    for known in results.glob(f"*{KNOWN}*"):
+        known.unlink()  # a folder replaces an empty one only
     os.replace(draft, results)
 
 

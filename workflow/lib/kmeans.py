@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from sklearn.cluster import kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
-BLOCK = 1 << 24  # distances held at once: memory does not grow with the number of tiles
+from workflow.lib.clusters import nearest
 
 
 def kmeans(
@@ -72,22 +72,6 @@ def sums(points: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
     rows = np.arange(len(points))
     members = csr_array((np.ones(len(points)), (ids, rows)), shape=(count, len(points)))
     return members @ points
-
-
-def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Id (N,) int32 of the nearest centroid and the squared distance to it (N,) float32."""
-    ids = np.empty(len(points), np.int32)
-    squared = np.empty(len(points), np.float32)
-    own = (centroids**2).sum(1)
-    step = max(1, BLOCK // len(centroids))
-    for start in range(0, len(points), step):
-        block = points[start : start + step]
-        rows = slice(start, start + len(block))
-        distance = (-2 * block) @ centroids.T
-        distance += own
-        ids[rows] = distance.argmin(1)
-        squared[rows] = ((block - centroids[ids[rows]]) ** 2).sum(1)  # exact: 0 for a centroid
-    return ids, squared
 
 
 def distinct_rows(

@@ -63,6 +63,20 @@ def macro_ranking(
     return np.mean([a for a, _ in each], axis=0), np.mean([p for _, p in each], axis=0)
 
 
+def balanced_weights(slides: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Weights (N,) float64 with mean 1 that give classes the same weight, and slides of a class.
+
+    slides, labels: (N,) int per tile; a slide has one label.
+    """
+    _, classes, tiles_of_class = np.unique(labels, return_inverse=True, return_counts=True)
+    _, groups, tiles_of_slide = np.unique(slides, return_inverse=True, return_counts=True)
+    slides_of_class = np.array(
+        [len(np.unique(slides[classes == each])) for each in range(len(tiles_of_class))]
+    )
+    share = len(tiles_of_class) * slides_of_class[classes] * tiles_of_slide[groups]
+    return len(labels) / share
+
+
 def confusion(
     truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, *, classes: int
 ) -> np.ndarray:

@@ -51,7 +51,7 @@ def layer_features(
 
 def probe_layers(
     layers: Layers,
-    training: tuple[TileBag, np.ndarray],
+    training: TileBag,
     testing: TileBag,
     *,
     penalty: float,
@@ -60,17 +60,12 @@ def probe_layers(
 ) -> list[tuple[str, int, np.ndarray]]:
     """Name, number of features and class probabilities (M, C) float32 of M tested tiles, by layer.
 
-    training: tiles, and which of them a probe is fitted on; every class must be among these.
+    training: what probes are fitted on; every class must be among these tiles.
     Features of tested tiles are scored batch by batch and not kept.
     """
-    bag, drawn = training
-    labels, slides = bag.label.numpy()[drawn], bag.slide.numpy()[drawn]
+    labels, slides = training.label.numpy(), training.slide.numpy()
     how = {"batch": batch, "device": device}
-
-    def read(rows: Sequence[int]) -> np.ndarray:
-        return bag.read(drawn[np.asarray(rows)])
-
-    blocks = [found for _, found in layer_features(layers, read, len(drawn), **how)]
+    blocks = [found for _, found in layer_features(layers, training.read, len(training), **how)]
     models, dims = {}, {name: values.shape[1] for name, values in blocks[0].items()}
     for name in dims:
         features = np.concatenate([block.pop(name) for block in blocks])

@@ -8,8 +8,6 @@ import numpy as np
 
 from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.monitors import Watched, watch
-from workflow.lib.recipe import digest
-from workflow.lib.units import manifest
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,3 @@ def gather(
     store = bag.stores[bag.slide[learnt[0]]]
     made = {name: store.attrs[name] for name in ("tile_px", "mpp")}
     return LearningSet(bag, learnt, watch(bag, *sides, classes=len(classes), seed=seed), made)
-
-
-def resuming_key(recipe: Mapping, folder: Path, placed: Mapping[str, Mapping], *others) -> str:
-    """What a checkpoint of this training is known by: recipe, tiles, split and `others`."""
-    made_from = {key: value for key, value in recipe.items() if key != "slides"}
-    recipes = {slide: manifest(folder / slide)["recipe"] for slide in sorted(placed)}
-    return digest([made_from, placed, recipes, *others])

@@ -5,7 +5,6 @@ The usual judge of features learnt without labels (Zhang et al., Colorful Image 
 same network with random weights is judged beside it, because a random layer is no empty one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from workflow.lib.bootstrap import Measured, measure
-from workflow.lib.label_metrics import macro_ranking
-from workflow.lib.tables import NOT_DEFINED, metric_row
+from workflow.lib.label_metrics import balanced_weights, macro_ranking
 
 STEPS = 2000  # of the solver at most; it needs some dozens on standardised features
 
@@ -41,20 +38,6 @@ def draw_tiles(slides: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     sizes = np.unique(slides, return_counts=True)[1]
     turn[dealt] = np.arange(len(slides)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return np.sort(order[np.argsort(turn[order], kind="stable")[:count]])
-
-
-def balanced_weights(slides: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights (N,) float64 with mean 1 that give classes the same weight, and slides of a class.
-
-    slides, labels: (N,) int per tile; a slide has one label.
-    """
-    _, classes, tiles_of_class = np.unique(labels, return_inverse=True, return_counts=True)
-    _, groups, tiles_of_slide = np.unique(slides, return_inverse=True, return_counts=True)
-    slides_of_class = np.array(
-        [len(np.unique(slides[classes == each])) for each in range(len(tiles_of_class))]
-    )
-    share = len(tiles_of_class) * slides_of_class[classes] * tiles_of_slide[groups]
-    return len(labels) / share
 
 
 def fit_probe(
@@ -93,92 +76,3 @@ def pool_slides(
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     """AUROC of `scores` (N, C) for `labels` (N,) int, of more than two classes the mean; or NaN."""
     return float(macro_ranking(scores, labels, np.ones((1, len(labels))))[0][0])
-
-
-def probe_rows(
-    scores: Mapping[Probe, np.ndarray],
-    slides: np.ndarray,
-    *,
-    labels: np.ndarray,
-    patients: Sequence[str],
-    clustering: str,
-    positive: int | None,
-    replicates: int,
-    seed: int,
-) -> Iterator[dict]:
-    """Rows of a metrics table for tiles and for slides, all folds together.
-
-    scores: probe -> (N, C) class probabilities of tested tiles, layers of a network shallow to
-    deep; slides: (N,) int slide of a tile; labels: (S,) int; patients: S names; positive: see
-    label_metrics.macro_ranking.
-
-    auroc has an interval over patients; of random networks it is the mean over their seeds, and
-    auroc_min and auroc_max are the lowest and the highest seed. auroc_gain is what training adds
-    to the last layer over `start` and over `random`: the layer is fixed before anything is
-    measured, and both networks are measured on the same draws of patients.
-    """
-    shown, labels = np.unique(slides), np.asarray(labels)
-    names, columns = np.unique(np.asarray(patients, str)[shown], return_inverse=True)
-    groups, gains = _groups(scores, clustering)
-    draws = {"positive": positive, "patients": len(names), "replicates": replicates, "seed": seed}
-    of_slides = {p: pool_slides(s, slides, count=len(labels))[0] for p, s in scores.items()}
-    places = np.searchsorted(shown, slides)
-    levels = {"tile": (scores, places), "image": (of_slides, np.arange(len(shown)))}
-    for level, (found, items) in levels.items():
-        about = {"fold": "all", "level": level, "n": len(shown)}
-        values = _measure(found, labels[shown][items], columns[items], groups, gains, **draws)
-        for (metric, method), value in values.items():
-            yield metric_row(metric, *value, **about, method=method)
-
-
-def _groups(
-    scores: Iterable[Probe], clustering: str
-) -> tuple[dict[str, list[Probe]], dict[str, tuple[str, str]]]:
-    """Method -> its probes, which are several where seeds are; gain -> the methods it parts."""
-    titles = {"trained": clustering, "start": "start", "random": "random"}
-    groups: dict[str, list[Probe]] = {}
-    for probe in scores:
-        groups.setdefault(f"probe {titles[probe.network]} {probe.layer}", []).append(probe)
-    gains = {}
-    for layer in [probe.layer for probe in scores if probe.network == "trained"][-1:]:
-        for other in ("start", "random"):
-            if (base := f"probe {other} {layer}") in groups:
-                title = f"probe {clustering} over {other} {layer}"
-                gains[title] = (f"probe {clustering} {layer}", base)
-    return groups, gains
-
-
-def _measure(
-    scores: Mapping[Probe, np.ndarray],
-    labels: np.ndarray,
-    columns: np.ndarray,
-    groups: Mapping[str, Sequence[Probe]],
-    gains: Mapping[str, tuple[str, str]],
-    *,
-    positive: int | None,
-    patients: int,
-    replicates: int,
-    seed: int,
-) -> dict[tuple[str, str], Measured]:
-    """(metric, method) -> value and interval; columns: (N,) int patient of an item."""
-
-    def ranked(weights: np.ndarray) -> dict[Probe, np.ndarray]:
-        return {
-            probe: macro_ranking(values, labels, weights, columns, positive=positive)[0]
-            for probe, values in scores.items()
-        }
-
-    def metrics(weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-        each = ranked(weights)
-        values = {name: np.mean([each[p] for p in own], axis=0) for name, own in groups.items()}
-        found = {("auroc", name): value for name, value in values.items()}
-        return found | {("auroc_gain", n): values[a] - values[b] for n, (a, b) in gains.items()}
-
-    measured = measure(metrics, patients=patients, replicates=replicates, seed=seed)
-    whole = ranked(np.ones((1, patients)))
-    for name, own in groups.items():
-        if own[0].network == "random":
-            starts = [float(whole[probe][0]) for probe in own]
-            measured["auroc_min", name] = (min(starts), NOT_DEFINED)
-            measured["auroc_max", name] = (max(starts), NOT_DEFINED)
-    return measured

@@ -1,15 +1,12 @@
 """Networks that a clustering was learnt with: what every stage that looks at one may ask of it."""
 
-import json
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 
-from workflow.lib import checkpoints
-from workflow.lib.backbones import Backbone, build_backbone
+from workflow.lib.autoencoders import Autoencoder
+from workflow.lib.cluster_networks import ClusterNetwork, network_kind
 
 
 class Network(Protocol):
@@ -38,140 +35,18 @@ class Network(Protocol):
         """The network that learning started from; None where its weights were random."""
 
 
-class ClusterNetwork(nn.Module):
-    """The backbone that DeepCluster trains; its features are the mean of its last feature map.
-
-    checkpoint: what learning started from (workflow/lib/checkpoints.py)
-    """
-
-    def __init__(self, backbone: Backbone, *, tile_px: int, mpp: float, checkpoint: str) -> None:
-        super().__init__()
-        self.backbone, self.dim = backbone, backbone.channels[-1]
-        self.tile_px, self.mpp, self.checkpoint = tile_px, mpp, checkpoint
-
-    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-        return self.embed(tiles)
-
-    def embed(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Features (B, dim) of tiles (B, 3, t, t), RGB float in 0..1."""
-        return self.backbone(tiles).mean(dim=(2, 3))
-
-    def layers(self, tiles: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The backbone's feature maps (B, C, h, w) by name, shallow to deep."""
-        maps = zip(self.backbone.strides, self.backbone.pyramid(tiles), strict=True)
-        return {f"layer{n} (stride {stride})": found for n, (stride, found) in enumerate(maps, 1)}
-
-    def first_filters(self) -> torch.Tensor:
-        """Weights (F, 3, k, k) of the first convolution, on the channels that it sees."""
-        modules = self.backbone.trunk.modules()
-        return next(m for m in modules if isinstance(m, nn.Conv2d)).weight.detach()
-
-    def untrained(self, seed: int) -> "ClusterNetwork":
-        """The same architecture with the random weights of `seed`, in evaluation."""
-        backbone = self.backbone
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            fresh = Backbone(backbone.name, backbone.mean, backbone.std, backbone.sees)
-        return self._like(fresh)
-
-    def start(self, weights: Path | None) -> "ClusterNetwork | None":
-        """The network that learning started from, in evaluation; None where it was random.
-
-        weights: the folder of checkpoints. Raises what `build_backbone` raises.
-        """
-        if self.checkpoint == "random":
-            return None
-        name, channels = self.backbone.name, self.backbone.sees
-        return self._like(
-            build_backbone(
-                name, checkpoint=self.checkpoint, weights=weights, seed=0, channels=channels
-            )
-        )
-
-    def _like(self, backbone: Backbone) -> "ClusterNetwork":
-        made = ClusterNetwork(
-            backbone, tile_px=self.tile_px, mpp=self.mpp, checkpoint=self.checkpoint
-        )
-        return made.to(next(self.parameters()).device).eval()
-
-    def save(self, folder: Path, facts: dict) -> dict:
-        """Write model.safetensors, and model.json with what rebuilds it and `facts`; the latter."""
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
-        record = {
-            **facts,
-            "kind": "deepcluster",
-            "backbone": self.backbone.name,
-            "channels": self.backbone.sees,
-            "mean": self.backbone.mean,
-            "std": self.backbone.std,
-            "checkpoint": self.checkpoint,
-            "tile_px": self.tile_px,
-            "mpp": self.mpp,
-            "sha256": checkpoints.sha256(folder / "model.safetensors"),
-        }
-        (folder / "model.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-        return record
-
-    @classmethod
-    def load(cls, folder: Path) -> "ClusterNetwork":
-        """The network that `save` wrote into `folder`, in evaluation.
-
-        Raises ValueError, naming the file, when it is damaged or is not the one that was saved.
-        """
-        record, file = json.loads((folder / "model.json").read_text()), folder / "model.safetensors"
-        if checkpoints.sha256(file) != record["sha256"]:
-            raise ValueError(
-                f"{file} is not the file that {folder / 'model.json'} describes: it is damaged; "
-                "delete its folder and run again to train it anew"
-            )
-        with torch.random.fork_rng(devices=[]):
-            backbone = Backbone(
-                record["backbone"], record["mean"], record["std"], record["channels"]
-            )
-            made = {key: record[key] for key in ("tile_px", "mpp", "checkpoint")}
-            model = cls(backbone, **made)
-        checkpoints.load(model, load_file(file), source=file)
-        return model.eval()
-
-
 def load_network(folder: Path) -> Network:
     """The network of a unit of clusters, in evaluation.
 
     Raises FileNotFoundError when the clusters were made without one, and ValueError when its file
     is damaged.
     """
-    kind = _kind(folder)
+    kind = network_kind(folder)
     if kind == "deepcluster":
         return ClusterNetwork.load(folder)
     if kind == "dcec":
-        from workflow.lib.autoencoders import Autoencoder
-
         return Autoencoder.load(folder)
     raise ValueError(
         f"{folder / 'model.json'} describes a {kind!r}, which is no network of clusters; expected "
         "deepcluster or dcec"
     )
-
-
-def load_backbone(folder: Path) -> Backbone:
-    """The backbone that DeepCluster trained in the unit `folder`, in evaluation.
-
-    Raises ValueError when the unit is another method's, or damaged.
-    """
-    if (kind := _kind(folder)) != "deepcluster":
-        raise ValueError(
-            f"{folder} holds a {kind!r}, not a backbone that DeepCluster trained; set "
-            "cluster.method to deepcluster, or start from another checkpoint"
-        )
-    return ClusterNetwork.load(folder).backbone
-
-
-def _kind(folder: Path) -> str | None:
-    file = folder / "model.json"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no network (model.json): its clusters are of an encoder's features; "
-            "set cluster.method to deepcluster or dcec and run again"
-        )
-    return json.loads(file.read_text()).get("kind")

@@ -16,15 +16,15 @@ START = 1e-4  # standard deviation that t-SNE starts from, so that early steps c
 
 
 def place(
-    features: np.ndarray, *, method: str, perplexity: float, seed: int, threads: int
-) -> np.ndarray:
-    """Coordinates (N, 2) float64 of tiles with `features` (N, D).
+    features: np.ndarray, *, method: str, perplexity: float, seed: int
+) -> tuple[np.ndarray, str]:
+    """Coordinates (N, 2) float64 of tiles with `features` (N, D), and how they came about.
 
     method is "tsne" or "umap". `perplexity` (of UMAP: the number of neighbours) is lowered to a
     third of the other tiles where there are few. Fewer than 10 tiles are laid out by their first
-    two principal components, and so are tiles of which fewer than 10 differ. Equal features have
-    all coordinates 0. Raises ValueError when UMAP is asked for and not installed, and for another
-    method.
+    two principal components ("pca"), and so are tiles of which fewer than 10 differ. Equal features
+    have all coordinates 0. One thread: with another number of them the map is another. Raises
+    ValueError when UMAP is asked for and not installed, and for another method.
     """
     if method not in ("tsne", "umap"):
         raise ValueError(f"draw_embeddings.map is {method!r}; write tsne or umap")
@@ -32,19 +32,17 @@ def place(
     start = np.zeros((len(points), 2))
     start[:, : points.shape[1]] = points[:, :2]
     if len(np.unique(points.round(6), axis=0)) < FEW:
-        return start
+        return start, "pca"
     perplexity = min(perplexity, (len(points) - 1) / 3)
     if method == "umap":
-        return _umap(points, neighbours=max(2, round(perplexity)), seed=seed)
-    return np.asarray(
-        openTSNE.TSNE(
-            perplexity=perplexity,
-            initialization=start / start[:, 0].std() * START,
-            random_state=seed,
-            n_jobs=threads,
-        ).fit(points),
-        np.float64,
+        return _umap(points, neighbours=max(2, round(perplexity)), seed=seed), method
+    model = openTSNE.TSNE(
+        perplexity=perplexity,
+        initialization=start / start[:, 0].std() * START,
+        random_state=seed,
+        n_jobs=1,
     )
+    return np.asarray(model.fit(points), np.float64), method
 
 
 def reduce(features: np.ndarray) -> np.ndarray:
@@ -72,6 +70,5 @@ def _umap(points: np.ndarray, *, neighbours: int, seed: int) -> np.ndarray:
             "draw_embeddings.map is umap, which is not installed: `pip install umap-learn`, or "
             "write tsne"
         ) from error
-    # One thread: with more of them UMAP forgets its seed.
     model = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
     return np.asarray(model.fit_transform(points), np.float64)

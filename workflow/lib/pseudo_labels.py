@@ -2,11 +2,8 @@
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
-
-from workflow.lib.label_metrics import clusters_against_labels
-
-SETTLED = 0.95  # NMI of two assignments in a row above which nothing more can be expected
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 
 def uniform_order(ids: np.ndarray, *, generator: torch.Generator) -> torch.Tensor:
@@ -35,40 +32,46 @@ def changed(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
     cluster only; churn: share of tiles that change their cluster when the clusters of both are
     matched so that as few as possible do (Hungarian method).
     """
-    table = np.zeros((before.max() + 1, after.max() + 1), np.int64)
-    np.add.at(table, (before, after), 1)
-    stayed = table[linear_sum_assignment(table, maximize=True)].sum()
-    single = (table.sum(0) > 0).sum() == (table.sum(1) > 0).sum() == 1
-    # The measure is symmetric, but undefined where the second assignment has one cluster.
-    nmi = 1.0 if single else float(np.nanmax([_nmi(table), _nmi(table.T)]))
-    return {"nmi": nmi, "churn": float(1 - stayed / len(before))}
+    # Only pairs of clusters that share a tile are held: a table of 10,000 by 10,000 is 800 MB.
+    sides = [np.unique(ids, return_inverse=True)[1] for ids in (before, after)]
+    count, other = (int(side.max()) + 1 for side in sides)
+    pairs, shared = np.unique(sides[0] * other + sides[1], return_counts=True)
+    apart = sum(_entropy(np.bincount(side)) for side in sides)
+    nmi = 1.0 if count == other == 1 else 2 * (apart - _entropy(shared)) / apart
+    # A matching has to be full, so every cluster may also stay alone, at no gain. Weights of 0
+    # would not be edges: all are one higher.
+    alone = np.stack([np.arange(count), other + np.arange(count)])
+    weights = np.concatenate([shared, np.zeros(count, np.int64)]) + 1
+    edges = csr_array((weights, np.concatenate([divmod(pairs, other), alone], axis=1)))
+    matched = min_weight_full_bipartite_matching(edges, maximize=True)
+    stayed = edges[matched].sum() - count
+    return {"nmi": float(nmi), "churn": float(1 - stayed / len(before))}
 
 
 def why_to_stop(
-    curves: list[dict], *, rounds: int, nmi_change: float, churn: float, patience: int
+    curves: list[dict],
+    *,
+    rounds: int,
+    nmi_change: float,
+    nmi: float,
+    churn: float,
+    patience: int,
 ) -> str | None:
     """Why no further round is worth its time, as a sentence; None while one is.
 
     curves: a row per round with nmi and churn (None in the first) and probe (None without one).
     Clusters stand still in a round when their NMI with those of the round before differs from the
-    one before that by less than `nmi_change`, or is above 0.95, or when less than the share
-    `churn` of the tiles changes its cluster. Stops after `rounds` such rounds in a row, or after
-    `patience` rounds without a better probe.
+    one before that by less than `nmi_change`, or is above `nmi`, or when less than the share
+    `churn` of the tiles changes its cluster. Stops after `rounds` such rounds in a row, each for
+    whichever reason; told are those of the last. Or after `patience` rounds without a better probe.
     """
-    still = 0
+    still, reasons = 0, []
     for earlier, row in zip([{"nmi": None}, *curves], curves, strict=False):
-        moved = row["nmi"] is None or not (
-            row["nmi"] > SETTLED
-            or row["churn"] < churn
-            or (earlier["nmi"] is not None and abs(row["nmi"] - earlier["nmi"]) < nmi_change)
-        )
-        still = 0 if moved else still + 1
+        reasons = _stillness(row, earlier["nmi"], nmi_change=nmi_change, nmi=nmi, churn=churn)
+        still = still + 1 if reasons else 0
     if still >= rounds:
-        last = curves[-1]
-        return (
-            f"the clusters stood still for {still} rounds: in the last, NMI {last['nmi']:.2f} and "
-            f"{last['churn']:.1%} of the tiles changed their cluster"
-        )
+        since = f"{still} rounds: in the last, " if still > 1 else "a round: "
+        return f"the clusters stood still for {since}{' and '.join(reasons)}"
     probes = [row["probe"] for row in curves]
     if probes and probes[0] is not None and len(probes) - 1 - int(np.argmax(probes)) >= patience:
         return (
@@ -77,5 +80,22 @@ def why_to_stop(
     return None
 
 
-def _nmi(table: np.ndarray) -> float:
-    return float(clusters_against_labels(table)["nmi"])
+def _stillness(
+    row: dict, before: float | None, *, nmi_change: float, nmi: float, churn: float
+) -> list[str]:
+    """By what the clusters of a round stand still; nothing where they move, or in the first."""
+    if row["nmi"] is None:
+        return []
+    steady = before is not None and abs(row["nmi"] - before) < nmi_change
+    held = {
+        f"their NMI with those before no longer changed ({row['nmi']:.2f})": steady,
+        f"their NMI with those before was {row['nmi']:.3f}, above {nmi:g}": row["nmi"] > nmi,
+        f"only {row['churn']:.1%} of the tiles changed their cluster": row["churn"] < churn,
+    }
+    return [reason for reason, holds in held.items() if holds]
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """In nats, of a distribution that is given by positive counts."""
+    share = counts / counts.sum()
+    return float(-(share * np.log(share)).sum())

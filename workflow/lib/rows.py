@@ -1,6 +1,7 @@
 """Features of many tiles as a source that can be read again and again, block by block."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -59,6 +60,18 @@ class Rows:
                 if wanted.any():
                     rows = block if wanted.all() else block[wanted]
                     yield np.asarray(rows, np.float32)
+
+
+def gather(rows: Rows, file: Path) -> Rows:
+    """The kept rows as a source of their own, read once and kept in `file`, not in memory."""
+    shape = (len(rows), rows.dimension)
+    held = np.memmap(file, np.float32, mode="w+", shape=shape)
+    start = 0
+    for block in rows:
+        held[start : start + len(block)] = block
+        start += len(block)
+    held.flush()
+    return Rows({"": held})
 
 
 def check_finite(features: np.ndarray, *, first: int = 0) -> None:

@@ -8,7 +8,8 @@ from typing import Protocol
 import faiss
 import numpy as np
 
-from workflow.lib.kmeans import distinct_rows, kmeans, nearest, sums
+from workflow.lib.clusters import nearest
+from workflow.lib.kmeans import distinct_rows, kmeans, sums
 
 log = logging.getLogger(__name__)
 

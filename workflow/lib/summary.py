@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from workflow.lib.names import METHODS
+
 Row = dict[str, str]
-METHODS = {"none": "CAM, unrefined", "negev": "NEGEV"}
-CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
 
 # metric of metrics.tsv -> how the report calls it
 OVERLAPS = {"dice_fg": "Dice", "iou_fg": "IoU", "miou": "mean IoU"}

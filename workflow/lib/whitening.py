@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.decomposition import PCA
 
+from workflow.lib.clusters import project
 from workflow.lib.rows import Rows
 
 FLAT = 1e-5  # of the widest component's deviation: below it a component is rounding, not tissue
@@ -54,22 +55,6 @@ def covariance(blocks: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarra
     if not count:
         raise ValueError("there are no features to cluster")
     return count, mean, scatter / max(1, count - 1)
-
-
-def project(
-    features: np.ndarray,
-    mean: np.ndarray,
-    components: np.ndarray,
-    scale: np.ndarray,
-    *,
-    unit: bool = True,
-) -> np.ndarray:
-    """Whitened rows (N, P) float32, of unit length if `unit`; a row at the mean stays zero."""
-    points = ((np.asarray(features, np.float32) - mean) @ components.T) / scale
-    if not unit:
-        return points
-    length = np.linalg.norm(points, axis=1, keepdims=True)
-    return points / np.where(length > 0, length, 1)
 
 
 @dataclass(frozen=True)

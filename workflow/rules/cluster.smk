@@ -62,7 +62,11 @@ rule train_deepcluster:
         recipe=recipe(
             "train_deepcluster",
             shared=["seed", "fit_on", "classes"],
-            made_of=checkpoint("train_deepcluster", "backbone"),
+            made_of=(
+                checkpoint("train_deepcluster", "backbone")
+                if CLUSTERING == "deepcluster"
+                else lambda wildcards: {}  # not in use: its file need not be there
+            ),
         ),
     script:
         "../scripts/train_deepcluster.py"

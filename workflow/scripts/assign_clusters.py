@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.clustering import Clusters, assign
+from workflow.lib.clusters import Clusters, assign
 from workflow.lib.job import run
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide

@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from workflow.lib.galleries import Cell, Strip, draw_gallery, draw_sentence
@@ -11,7 +10,7 @@ from workflow.lib.job import run
 from workflow.lib.montage import cluster_colours, count
 from workflow.lib.neighbours import Found, find_neighbours
 from workflow.lib.plane_charts import Panel, draw_planes, make_panels
-from workflow.lib.planes import FEW, place
+from workflow.lib.planes import place
 from workflow.lib.samples import Sample, draw_sample
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
@@ -38,7 +37,6 @@ def draw_embeddings(
     queries: int,
     neighbours: int,
     seed: int,
-    threads: int,
 ) -> None:
     """Draw up to `max_tiles` tiles of all slides on a plane, and the neighbours of `queries`.
 
@@ -52,9 +50,7 @@ def draw_embeddings(
         sample = draw_sample(*stages, placed.keys() & sites.keys(), number=max_tiles, seed=seed)
         about = [placed[sample.slides[slide]] for slide in sample.slide]
         labels = [row["label"] for row in about]
-        points = place(
-            sample.features, method=map, perplexity=perplexity, seed=seed, threads=threads
-        )
+        points, method = place(sample.features, method=map, perplexity=perplexity, seed=seed)
         names = [str(cluster) for cluster in range(sample.k)]
         said = {"label": labels, "patient": [row["patient"] for row in about]}
         panels = [
@@ -63,8 +59,8 @@ def draw_embeddings(
         ]
         part = f"{len(about):,} of " * (len(about) < sample.total)
         title = f"Fold {fold}: {part}{count(sample.total, 'tile')}"
-        few = len(np.unique(points, axis=0)) < FEW
-        how = f"too few different tiles for {NAMES[map]}: principal components" * few or NAMES[map]
+        few = f"too few different tiles for {NAMES[map]}: principal components"
+        how = NAMES.get(method, few)
         found = find_neighbours(sample, queries=queries, number=neighbours, seed=seed)
         note = f"Neighbours are of other slides, the nearest of {count(len(about), 'tile')}."
         pages = {

@@ -14,11 +14,11 @@ from workflow.lib.galleries import Cell, Strip, draw_filters, draw_gallery, draw
 from workflow.lib.inference import check_tiles
 from workflow.lib.job import run
 from workflow.lib.montage import choose_tiles, count
+from workflow.lib.names import CLUSTERINGS
 from workflow.lib.networks import load_network
 from workflow.lib.responses import Responses, measure_responses
 from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import Tiles
-from workflow.lib.summary import CLUSTERINGS
 from workflow.lib.tables import read_table
 from workflow.lib.units import usable
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from workflow.lib.job import run
 from workflow.lib.label_tables import positive_class
-from workflow.lib.linear_probes import Probe, probe_rows
+from workflow.lib.linear_probes import Probe
+from workflow.lib.probe_tables import probe_rows
 from workflow.lib.shard import Shard
 from workflow.lib.stores import open_group
 from workflow.lib.tables import METRICS, read_table, write_table

@@ -43,9 +43,10 @@ def probe_networks(
 ) -> None:
     """Write class probabilities of the tiles of the fold's test slides, per network and layer.
 
-    A probe is fitted on `max_tiles` tiles of the training slides at most; tiles carry the label of
-    their slide. Slides without a label take no part. Where a class has no training tile there is
-    nothing to fit: the unit then holds no probe, and says so.
+    A probe is fitted on `max_tiles` tiles of the training slides at most and scored on as many of
+    the test slides, drawn from slides in equal turns; tiles carry the label of their slide. Slides
+    without a label take no part. Where a class has no training tile there is nothing to fit: the
+    unit then holds no probe, and says so.
     """
     folder, trained = tiles[0].parent, clusters.with_suffix("")
     placed = {
@@ -54,17 +55,15 @@ def probe_networks(
         if row["fold"] == str(fold) and row["split"] in ("train", "test") and row["label"]
     }
 
+    def read_bag(split: str) -> TileBag:
+        chosen = {s: classes.index(r["label"]) for s, r in placed.items() if r["split"] == split}
+        bag = open_bag(folder, chosen)
+        return bag.only(draw_tiles(bag.slide.numpy(), max_tiles, seed=seed))
+
     def work(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
-        training, testing = (
-            open_bag(
-                folder,
-                {s: classes.index(r["label"]) for s, r in placed.items() if r["split"] == name},
-            )
-            for name in ("train", "test")
-        )
-        drawn = draw_tiles(training.slide.numpy(), max_tiles, seed=seed)
-        present = set(training.label[drawn].tolist())
+        training, testing = (read_bag(name) for name in ("train", "test"))
+        present = set(training.label.tolist())
         missing = [name for index, name in enumerate(classes) if index not in present]
         scores, warning = {}, None
         if missing or len(classes) < 2:
@@ -82,7 +81,7 @@ def probe_networks(
             for name, number, each in _networks(network, random_starts, seed, weights):
                 found = probe_layers(
                     each.to(where, memory_format=torch.channels_last).eval().layers,
-                    (training, drawn),
+                    training,
                     testing,
                     penalty=penalty,
                     batch=batch,
@@ -90,7 +89,7 @@ def probe_networks(
                 )
                 scores |= {Probe(name, number, layer, dim): s for layer, dim, s in found}
         _write(unit, scores, testing, {"classes": classes, "fold": fold})
-        sizes = {"train_tiles": len(drawn), "test_tiles": len(testing)}
+        sizes = {"train_tiles": len(training), "test_tiles": len(testing)}
         return {"probes": len(scores), **sizes, "warning": warning}
 
     commit(probes, shard, work, upstream=[folder, splits, trained], only=set(placed))

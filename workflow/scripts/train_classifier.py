@@ -7,14 +7,13 @@ from pathlib import Path
 from workflow.lib.backbones import build_backbone
 from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.classifiers import Classifier
+from workflow.lib.cluster_networks import load_backbone
 from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.job import run
-from workflow.lib.networks import load_backbone
-from workflow.lib.recipe import digest
+from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
 from workflow.lib.training import Balance, check_classes, train, weakness
-from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ def train_classifier(
     tiles: list[Path],
     splits: Path,
     network: Path | None,
-    assignments: list[Path],
+    assignments: list[Path] | None,
     classifier: Path,
     *,
     shard: Shard,
@@ -78,12 +77,7 @@ def train_classifier(
             start = build_backbone(backbone, checkpoint=checkpoint, weights=weights, seed=seed)
         made_for = {key: training.stores[0].attrs[key] for key in ("tile_px", "mpp")}
         model = Classifier(start, classes, **made_for)
-        made_from = {key: value for key, value in shard.recipe.items() if key != "slides"}
-        sources = [
-            stage / slide for stage in (folder, clusters) if stage for slide in sorted(placed)
-        ]
-        sources += [learnt] if learnt else []
-        recipes = [manifest(source)["recipe"] for source in sources]
+        sources = [source for source in (folder, clusters, learnt) if source]
         outcome = train(
             model,
             training,
@@ -101,7 +95,7 @@ def train_classifier(
             seed=seed,
             device=where,
             work=work,
-            key=digest([made_from, computed, fold, placed, recipes]),
+            key=make_key(shard.recipe, placed, sources, computed, fold),
         )
         curves = outcome.pop("curves")
         write_table(unit / "curves.tsv", curves[0], curves)

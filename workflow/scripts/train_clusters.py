@@ -2,12 +2,13 @@
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from workflow.lib.clustering import fit
 from workflow.lib.job import run
-from workflow.lib.rows import Rows
+from workflow.lib.rows import Rows, gather
 from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
@@ -35,7 +36,7 @@ def train_clusters(
 
     fit_on "all" takes every slide of the fold, whatever its split. Above `max_tiles`, tiles are
     drawn at random, each with the same chance. Unreadable ones take no part. Features are read
-    block by block: memory does not depend on the number of tiles.
+    block by block: of all tiles, memory holds which are drawn, and nothing else.
     """
     units = features[0].parent
     fitted = [
@@ -62,14 +63,13 @@ def train_clusters(
                 f"{which} of fold {fold} has a tile to cluster: look at the tissue masks,"
                 " and lower tile_slide.min_tissue if they are right"
             )
-        found, loss = fit(
-            Rows({slide: store["features"] for slide, store in stores.items()}, kept),
-            clusters=count,
-            pca=pca,
-            iterations=iterations,
-            restarts=restarts,
-            seed=seed,
-        )
+        rows = Rows({slide: store["features"] for slide, store in stores.items()}, kept)
+        with TemporaryDirectory(dir=folder) as scratch:
+            if tiles == max_tiles:  # drawn from more: read all of them once, not in every pass
+                rows = gather(rows, Path(scratch, "features"))
+            found, loss = fit(
+                rows, clusters=count, pca=pca, iterations=iterations, restarts=restarts, seed=seed
+            )
         if len(found.centroids) < count:
             log.warning(
                 "Fold %d: %d clusters instead of %d, because no more tiles differ from each other.",

@@ -10,7 +10,8 @@ from workflow.lib.autoencoders import Autoencoder
 from workflow.lib.dcec import Course, train
 from workflow.lib.devices import prepare
 from workflow.lib.job import run
-from workflow.lib.learning_sets import gather, place, resuming_key
+from workflow.lib.learning_sets import gather, place
+from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
 
@@ -81,7 +82,7 @@ def train_dcec(
             update_every=update_every,
             tolerance=tolerance,
             work=work,
-            key=resuming_key(shard.recipe, folder, placed, fold),
+            key=make_key(shard.recipe, placed, [folder], fold),
         )
         curves, centroids = outcome.pop("curves"), outcome.pop("centroids")
         write_table(unit / "curves.tsv", curves[0], curves)

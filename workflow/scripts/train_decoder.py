@@ -13,7 +13,7 @@ from workflow.lib.decoders import Decoder
 from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.fitting import fit
 from workflow.lib.job import run
-from workflow.lib.recipe import digest
+from workflow.lib.resuming import make_key
 from workflow.lib.seed_lessons import SeedBag, SeedLesson, cam_bag, make_sampler, mask_bag
 from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import open_group
@@ -88,8 +88,6 @@ def train_decoder(
             seed=seed,
             device=where,
         )
-        made_from = {key: value for key, value in shard.recipe.items() if key != "slides"}
-        recipes = {slide: manifest(evidence / slide)["recipe"] for slide in sorted(placed)}
         outcome = fit(
             lesson,
             lesson.groups(negev["learning_rate"], negev["weight_decay"]),
@@ -97,7 +95,7 @@ def train_decoder(
             patience=None,  # seeds are noisy: their loss says little about which epoch places best
             seed=seed,
             work=work,
-            key=digest([made_from, precision, fold, placed, recipes]),
+            key=make_key(shard.recipe, placed, [evidence], precision, fold),
         )
         curves = outcome.pop("curves")
         write_table(unit / "curves.tsv", curves[0], curves)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from workflow.lib.backbones import build_backbone
+from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.deepcluster import Course, learn
 from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.job import run
-from workflow.lib.learning_sets import gather, place, resuming_key
-from workflow.lib.networks import ClusterNetwork
+from workflow.lib.learning_sets import gather, place
+from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
 
@@ -93,7 +94,7 @@ def train_deepcluster(
             device=where,
             batch=batch,
         )
-        key = resuming_key(shard.recipe, folder, placed, fold, computed)
+        key = make_key(shard.recipe, placed, [folder], fold, computed)
         outcome = learn(course, rounds=rounds, stop=stop, work=work, key=key)
         found, curves = outcome.pop("clusters"), outcome.pop("curves")
         if len(found.centroids) < count:

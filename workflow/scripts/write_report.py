@@ -11,6 +11,7 @@ from workflow.lib.charts import label_charts, pixel_charts, training_chart
 from workflow.lib.cluster_section import describe_clusters, encoded, learnt_networks
 from workflow.lib.job import run
 from workflow.lib.label_tables import positive_class
+from workflow.lib.names import METHODS
 from workflow.lib.pages import embed_picture, render
 from workflow.lib.provenance import (
     list_choices,
@@ -28,7 +29,7 @@ from workflow.lib.units import manifest
 log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "report.html"
-KINDS = {"classifiers": "Classifier"} | summary.METHODS
+KINDS = {"classifiers": "Classifier"} | METHODS
 
 
 def write_report(

@@ -9,7 +9,8 @@ its metrics.tsv. What came out goes to results/STUDY-ablation: the config of eve
 command continues where it was stopped; what follows ` -- ` is handed to snakemake.
 
 What runs have in common is made once: a run begins with what an earlier one has made, that of its
-baseline or of the seed before (workflow/lib/inheriting.py says why this is safe).
+baseline or of the seed before (workflow/lib/inheriting.py says why this is safe). Where the
+baseline of a seed fails, its variants are not run: there would be nothing to compare them with.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import yaml
 from workflow.lib import ablation
 from workflow.lib.ablation_tables import comparison_table, draw_differences
 from workflow.lib.configuration import merge
-from workflow.lib.inheriting import begin_with
+from workflow.lib.inheriting import begin_with, has_begun
 from workflow.lib.recipe import ROOT
 from workflow.lib.tables import read_table, write_table
 
@@ -44,6 +45,7 @@ def main(arguments: list[str], run: Runner | None = None) -> int:
         for file in options.configfile:
             study = merge(study, yaml.safe_load(file.read_text()) or {})
         study = merge(study, dict(options.config))
+        plan = ablation.without(plan, options.leave_out)
         faults = [f"{options.variants}: {fault}" for fault in ablation.plan_faults(plan)]
         configs = {} if faults else ablation.variant_configs(study, plan, options.seeds)
         schema = yaml.safe_load(SCHEMA.read_text())
@@ -81,6 +83,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="of the study")
     parser.add_argument("--config", type=_setting, nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="VARIANT")
     parser.add_argument("--cores", default="2")
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:end])
@@ -99,14 +102,17 @@ def run_all(
     """The metrics of the runs that finished, a sentence on every other, the exit status."""
     folder.mkdir(parents=True, exist_ok=True)
     finished, notes, status = {}, [], 0
+    baseline = next(iter(configs))[0]
     baselines = [Path("results", study)]  # and those of the seeds, the last one first
     for number, ((variant, seed), config) in enumerate(configs.items(), start=1):
+        if variant != baseline and (baseline, seed) not in finished:
+            continue  # its note says so
         results = Path("results", config["study"])
         try:
-            begin_with(next((made for made in baselines if made.is_dir()), None), results)
+            begin_with(next(filter(has_begun, baselines), None), results)
         except OSError as error:  # it costs time only
             sys.stderr.write(f"{results} begins from nothing: {error}\n")
-        if variant == next(iter(configs))[0]:
+        if variant == baseline:
             baselines.insert(0, results)
         file = folder / f"{variant}-seed{seed}.yaml"
         file.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
@@ -120,9 +126,10 @@ def run_all(
             notes.append(f"Stopped at {variant}, seed {seed}; the same command continues there.")
             return finished, notes, INTERRUPTED
         if failed or not Path(target).is_file():
+            alone = "" if variant != baseline else " The variants of this seed were not run."
             notes.append(
                 f"{variant}, seed {seed} did not finish and does not count; see "
-                f"logs/{config['study']}. Repair the cause and give the same command again."
+                f"logs/{config['study']}.{alone} Repair the cause and give the same command again."
             )
             status = 1
         else:

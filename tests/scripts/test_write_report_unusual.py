@@ -1,0 +1,95 @@
+"""The page of a study that lacks something: labels, masks, numbers, room."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.scripts.page import Page
+from tests.scripts.reported import Finished, slide_with
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Builds a study in a folder of its own, and stands there."""
+    monkeypatch.chdir(tmp_path)
+    return lambda mask=None, **words: Finished(tmp_path, **words).build(mask)
+
+
+def test_a_study_without_labels(make):
+    page = Page(make(classes=(), methods=()).report())
+    assert page.numbers() == [
+        "3 of 4 slides used 1 quarantined",
+        "4 tiles 100 px at 1 µm per pixel",
+        "3.0 mm² tissue on the slides used",
+        "2 clusters of the tiles of all slides",
+        "1 of 2 clusters of several patients one of a single patient may be a stain",
+    ]
+    ids = set(page.attributes("id"))
+    assert {"slides", "quarantined", "clusters", "run", "config"} <= ids
+    assert not {"methods", "labels", "training"} & ids
+    words = page.words()
+    assert "label" not in Page(page.cards()["good"]).words()
+    assert "no labels; nothing is held out" in words
+    assert "95%" not in words
+
+
+def test_a_study_without_masks_shows_heatmaps_and_measures_none(make):
+    study = make()
+    study.has_truth = lambda slide: False
+    study.write_tables()
+    study.write_metrics([row for row in study.metrics() if row["level"] != "pixel"])
+    for method in study.methods:
+        curves = study.root / f"evaluation/masks_{method}_curves.tsv"
+        curves.write_text(curves.read_text().splitlines()[0] + "\n")
+    page = Page(study.report())
+    assert "No tested slide has pixel truth, so the heatmaps" in page.words()
+    study.slides = [slide_with(slide, mask=study.root / "gone.png") for slide in study.slides]
+    assert "pixel truth, or none could be used (see the notes" in Page(study.report()).words()
+    assert "NEGEV: 0.25 mm² marked" in Page(page.cards()["good"]).words()
+    assert len(page.numbers()) == 5
+
+
+def test_no_metrics_at_all(make):
+    study = make()
+    study.write_metrics([])
+    page = Page(study.report())
+    assert "No slide was classified" in page.words()
+    assert len(page.numbers()) == 5
+
+
+def test_a_mask_that_does_not_fit_is_said_and_not_drawn(make):
+    page = Page(make(mask=np.ones((400, 90), np.uint8)).report())
+    words = Page(page.cards()["good"]).words()
+    assert "pixel truth cannot be shown: mask.png is 90 x 400 px" in words
+
+
+def test_past_max_slides_the_table_goes_on(make):
+    study = make()
+    whole, short = (Page(study.report(max_slides=count)) for count in (3, 1))
+    assert len(whole.cards()) == 3 and len(short.cards()) == 1
+    assert "the first 1 of 3 slides" in short.words()
+    for name in ("empty", "good", "plain"):
+        assert f"<td>{name}</td>" in re.sub("</?a.*?>", "", short.source)
+
+
+def test_only_the_table_of_jobs_changes_from_run_to_run(make):
+    study = make()
+    first = study.report()
+    assert study.report() == first
+    study.log("tile_slide", "all", seconds=99.0)
+    study.log("write_report", "all", seconds=50.0)
+    second = study.report()
+    assert second != first
+    assert "99.0" in second and "write_report</td>" not in second
+    parts = [re.split('<h2 id="(?:run|config)">', page) for page in (first, second)]
+    assert parts[0][0] == parts[1][0]
+    assert parts[0][2] == parts[1][2]
+
+
+def test_a_torn_record_of_a_job_is_passed_over(make):
+    study = make()
+    study.log("train_classifier", "fold0")
+    record = study.root.parents[1] / "logs/flat/train_classifier/fold0.run.json"
+    record.write_text(record.read_text()[:20])
+    assert "train_classifier" not in study.report()

@@ -1,0 +1,84 @@
+"""The benchmarks run, and what they print are numbers."""
+
+import importlib.util
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "benchmarks" / "clustering.py"
+SMALL = ("--tiles", "2000", "--clusters", "20", "--slide-tiles", "700", "--pca", "16")
+
+
+@pytest.fixture(scope="module")
+def clustering():
+    spec = importlib.util.spec_from_file_location("benchmark_of_clustering", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def table(*arguments):
+    """(k, method) -> the numbers of its row, by a small run of the benchmark."""
+    command = [sys.executable, FILE, *SMALL, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert head.split()[:3] == ["tiles", "k", "method"]
+    cells = [re.split(r" {2,}", line.strip()) for line in lines]
+    assert {row[0] for row in cells} == {"2,000"}
+    return {(row[1], row[2]): [float(cell.replace(",", "")) for cell in row[3:]] for row in cells}
+
+
+def test_every_method_has_times_memory_and_ratios_to_ours():
+    found = table("--methods", "sklearn P", "faiss")
+    assert {key: len(numbers) for key, numbers in found.items()} == {
+        ("PCA", "ours, streamed"): 3,  # wall, CPU, peak
+        ("PCA", "sklearn PCA"): 6,  # and their ratios
+        ("20", "ours, streamed"): 4,  # and the distance
+        ("20", "faiss.Kmeans"): 8,
+    }
+    for key, numbers in found.items():
+        assert all(math.isfinite(number) and number > 0 for number in numbers), (key, numbers)
+        assert numbers[2] > 20  # MB: NumPy alone is more
+    ours, others = found["20", "ours, streamed"], found["20", "faiss.Kmeans"]
+    assert others[4:] == pytest.approx([ours[i] / others[i] for i in range(4)], rel=0.02)
+    assert 0.9 < others[7] < 1.1  # both are k-means
+
+
+def test_a_method_that_is_not_there_is_named(clustering, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["clustering.py", "--methods", "spark"])
+    with pytest.raises(SystemExit):
+        clustering.main()
+    assert "no method begins with spark" in capsys.readouterr().err
+
+
+def test_numbers_are_short_and_never_zero(clustering):
+    shown = [clustering.short(number) for number in (0.001234, 12.345, 998.6, 999.6, 12345.6)]
+    assert shown == ["0.00123", "12.3", "999", "1,000", "12,346"]
+
+
+def test_a_cell_over_the_limit_is_killed_and_its_peak_is_told(clustering):
+    holds = "held = bytearray(300 << 20); print('held', flush=True); import time; time.sleep(60)"
+    status, said, peak = clustering.watch([sys.executable, "-c", holds], 4)
+    assert status is None and said == "" and peak > 300
+    status, said, peak = clustering.watch([sys.executable, "-c", "print(7); exit(3)"], 60)
+    assert (status, said) == (3, "7\n") and peak < 300
+
+
+def test_a_cell_without_an_answer_has_a_row(clustering, monkeypatch, tmp_path):
+    given = clustering.argparse.Namespace(
+        limit_s=9, pca=2, iterations=1, slide_tiles=5, methods=["sklearn M"]
+    )
+    answers = iter([(None, "", 1234.5), (-9, "", 99.0)])
+    monkeypatch.setattr(clustering, "watch", lambda command, limit_s: next(answers))
+    rows = clustering.compare(tmp_path, 20, 3, given)
+    assert [row[2:6] for row in rows] == [
+        ("ours, streamed", "over 9 s", "", "1,234"),
+        ("sklearn MiniBatchKMeans", "failed (-9)", "", "99"),
+    ]
+    assert {len(row) for row in rows} == {len(clustering.HEAD) + len(clustering.RATIOS)}

@@ -1,0 +1,255 @@
+"""What a config may not say, and the sentence that it is refused with."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from tests.configs import SCHEMA_FILE, defaults, edited, keys, schema
+from workflow.lib.configuration import check_config, schema_faults
+
+WRONG = {
+    "unknown key": (
+        edited(tile_slide__tyle_px=224),
+        "tile_slide: unknown key 'tyle_px'; did you mean tile_px?",
+    ),
+    "unknown section": (edited(tiles={}), "unknown key 'tiles'; did you mean tile_slide?"),
+    "key like no other": (
+        edited(make_cams__scale=2),
+        "make_cams: unknown key 'scale'; known are consistency",
+    ),
+    "balance as a truth value": (
+        edited(train_classifier__balance=True),
+        "train_classifier.balance: True is not known; use one of ['classes', 'clusters', 'none']",
+    ),
+    "unknown balance": (
+        edited(train_classifier__balance="slides"),
+        "train_classifier.balance: 'slides' is not known; use one of ['classes', 'clusters', "
+        "'none']",
+    ),
+    "consistency above all": (
+        edited(make_cams__consistency=1.5),
+        "make_cams.consistency: 1.5 is above 1, the highest value",
+    ),
+    "float as text": (
+        edited(train_classifier__learning_rate="1e-4"),
+        "train_classifier.learning_rate: '1e-4' is not a number: YAML reads it as text; "
+        "write 1.0e-4",
+    ),
+    "large float as text": (
+        edited(mask_tissue__min_area_um2="2.5e4"),
+        "mask_tissue.min_area_um2: '2.5e4' is not a number: YAML reads it as text; write 2.5e+4",
+    ),
+    "quoted number": (
+        edited(seed="0"),
+        "seed: '0' is not a whole number; remove quotes and units",
+    ),
+    "class called no": (
+        edited(labels__classes=[False, "tumour"]),
+        "labels.classes.0: False is not text: put it in quotes, because YAML reads a bare no, 1 "
+        "or 0.5 as a value",
+    ),
+    "truth value as a number": (edited(seed=True), "seed: True is not a whole number"),
+    "too low": (edited(seed=-1), "seed: -1 is below 0, the lowest value"),
+    "too high": (
+        edited(tile_slide__min_tissue=25),
+        "tile_slide.min_tissue: 25 is above 1, the highest value",
+    ),
+    "not above": (
+        edited(train_classifier__learning_rate=0),
+        "train_classifier.learning_rate: 0 is not above 0",
+    ),
+    "not below": (
+        edited(stitch_heatmap__polygon_threshold=1),
+        "stitch_heatmap.polygon_threshold: 1 is not below 1",
+    ),
+    "unknown word": (
+        edited(tile_slide__codec="png"),
+        "tile_slide.codec: 'png' is not known; use one of ['lossless', 'jpeg']",
+    ),
+    "unknown method": (
+        edited(refine_masks__methods=["none", "irn"]),
+        "refine_masks.methods.1: 'irn' is not known; use one of ['none', 'negev']",
+    ),
+    "no method": (
+        edited(refine_masks__methods=[]),
+        "refine_masks.methods: [] has fewer than 1 entries",
+    ),
+    "method twice": (
+        edited(refine_masks__methods=["none", "none"]),
+        "refine_masks.methods: ['none', 'none'] names something twice",
+    ),
+    "study that leaves its folder": (
+        edited(study="../../x"),
+        "study: '../../x' holds characters that are not allowed here; see config/README.md",
+    ),
+    "study with a line break": (
+        edited(study="x\n"),
+        "study: 'x\\n' holds characters that are not allowed here; see config/README.md",
+    ),
+    "checkpoint that is a path": (
+        edited(extract_features__checkpoint="/x/y.pth"),
+        "extract_features.checkpoint: '/x/y.pth' holds characters that are not allowed here; "
+        "see config/README.md",
+    ),
+    "markup as a class": (
+        edited(labels__classes=["normal", "<script>"]),
+        "labels.classes.1: '<script>' holds characters that are not allowed here; "
+        "see config/README.md",
+    ),
+    "empty path": (edited(slides=""), "slides: '' is empty"),
+    "empty section": (edited(tile_slide=None), "tile_slide: None is not a section with keys"),
+    "no key": (
+        {key: value for key, value in defaults().items() if key != "seed"},
+        "the key seed is missing; config/config.yaml has it",
+    ),
+    "101 classes": (
+        edited(labels__classes=[f"c{i}" for i in range(101)]),
+        "labels.classes: [",
+    ),
+}
+
+
+@pytest.mark.parametrize("config, said", WRONG.values(), ids=WRONG)
+def test_schema_refuses(config, said):
+    found = schema_faults(config, schema())
+    assert len(found) == 1 and found[0].startswith(said), found
+    with pytest.raises(WorkflowError):
+        validate(config, str(SCHEMA_FILE), set_default=False)
+
+
+def test_all_faults_at_once():
+    config = edited(seed=-1, tile_slide__mpp="0.5", study="a b")
+    assert [fault.split(":")[0] for fault in schema_faults(config, schema())] == [
+        "seed",
+        "study",
+        "tile_slide.mpp",
+    ]
+
+
+CONTRADICTIONS = {
+    "one class": (
+        edited(labels__classes=["tumour"], labels__negative=None),
+        "labels.classes: 'tumour' alone cannot be told from anything; name two classes, or none "
+        "for a study without labels",
+    ),
+    "classes alike": (
+        edited(labels__classes=["Tumour", "tumour"], labels__negative=None),
+        "labels.classes: Tumour, tumour differ only in case; use other names",
+    ),
+    "negative of another study": (
+        edited(labels__negative="benign"),
+        "labels.negative: 'benign' is not in labels.classes (normal, tumour); write one of them "
+        "or null",
+    ),
+    "gaps between tiles": (
+        edited(tile_slide__stride_px=129),
+        "tile_slide.stride_px: 129 leaves gaps between tiles of 128 px; use at most tile_px",
+    ),
+    "downsample that does not divide": (
+        edited(tile_slide__tile_px=130, refine_masks__downsample=4),
+        "refine_masks.downsample: 4 does not divide tile_slide.tile_px, 130",
+    ),
+    "thresholds crossed": (
+        edited(make_pseudo_masks__background=0.6),
+        "make_pseudo_masks.background: 0.6 is not below foreground, 0.6",
+    ),
+    "mpp crossed": (
+        edited(check_slide__mpp_min=30, tile_slide__mpp=1.0),
+        "check_slide.mpp_min: 30 is not below mpp_max, 20.0",
+    ),
+    "tiles that no slide has": (
+        edited(tile_slide__mpp=25),
+        "tile_slide.mpp: 25 is outside check_slide.mpp_min and mpp_max (0.05 to 20.0)",
+    ),
+    "file without a folder": (
+        edited(extract_features__checkpoint="uni"),
+        "extract_features.checkpoint: 'uni' is a file, but weights names no folder; set weights "
+        "to the folder that holds it, or use random or imagenet",
+    ),
+    "encoder that is learnt later": (
+        edited(extract_features__checkpoint="deepcluster"),
+        "extract_features.checkpoint: deepcluster is a start for train_classifier alone",
+    ),
+    "network that starts from itself": (
+        edited(cluster__method="deepcluster", train_deepcluster__checkpoint="deepcluster"),
+        "train_deepcluster.checkpoint: deepcluster is a start for train_classifier alone",
+    ),
+    "start that nothing learns": (
+        edited(train_classifier__checkpoint="deepcluster"),
+        "train_classifier.checkpoint: deepcluster is not learnt where cluster.method is kmeans; "
+        "set that to deepcluster, so that the report shows it",
+    ),
+    "classifier that draws by clusters of its test slides": (
+        edited(cluster__fit_on="all", train_classifier__balance="clusters"),
+        "cluster.fit_on: all fits clusters on the slides that a fold tests, which its classifier "
+        "may then not use; set it to train, or train_classifier.checkpoint to another start and "
+        "train_classifier.balance to classes",
+    ),
+    "start of another architecture": (
+        edited(train_classifier__checkpoint="deepcluster", train_classifier__backbone="vgg16"),
+        "train_classifier.backbone: vgg16 cannot start from the resnet18 of train_deepcluster; "
+        "give both the same backbone",
+    ),
+    "even dilation": (
+        edited(train_decoder__negev__dilate_px=4),
+        "train_decoder.negev.dilate_px: 4 has no middle pixel; use an odd number",
+    ),
+}
+
+
+@pytest.mark.parametrize("config, said", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_check_refuses(config, said):
+    assert schema_faults(config, schema()) == []
+    assert said in check_config(config)
+
+
+@pytest.mark.parametrize("checkpoint", ["random", "imagenet", "hub"])
+def test_words_need_no_folder(checkpoint):
+    assert check_config(edited(extract_features__checkpoint=checkpoint)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "cluster__method": "deepcluster",
+            "train_classifier__checkpoint": "deepcluster",
+            "train_classifier__balance": "clusters",
+        },
+        {
+            "train_deepcluster__backbone": "vgg16"
+        },  # matters only to a classifier that starts from it
+    ],
+)
+def test_what_is_learnt_in_a_fold_needs_no_folder(changes):
+    assert check_config(edited(**changes)) == []
+
+
+def test_check_lists_all_contradictions():
+    config = edited(
+        labels__negative="x", tile_slide__stride_px=999, make_pseudo_masks__background=1
+    )
+    assert len(check_config(config)) == 3
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(path=st.sampled_from(sorted(keys(schema()))), value=values)
+def test_any_value_is_used_or_refused_in_a_sentence(path, value):
+    """Our sentences and the schema agree, and no value makes either fall over."""
+    config = edited(**{path.replace(".", "__"): value})
+    found = schema_faults(config, schema())
+    assert bool(found) == (not Draft202012Validator(schema()).is_valid(config))
+    for fault in found:
+        assert path in fault
+    if not found:
+        check_config(config)

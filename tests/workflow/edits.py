@@ -1,0 +1,184 @@
+"""Edits of a finished study, and the rules that each of them makes run again."""
+
+import os
+
+from tests.workflow.stages import (
+    CAMS,
+    CHECK,
+    CLASSIFIER,
+    CLUSTERS,
+    DECODER,
+    FEATURES,
+    LEARNING,
+    MASK_SCORES,
+    PSEUDO_MASKS,
+    SPLITS,
+    STITCH,
+    SUMMARY,
+    TILES,
+    TISSUE,
+)
+
+
+def edit(study, file, old, new, *, keep_time=False):
+    path = study.folder / file
+    stat, text = path.stat(), path.read_text()
+    assert old in text, f"{file} no longer holds {old!r}"
+    path.write_text(text.replace(old, new, 1))
+    if keep_time:
+        os.utime(path, ns=(stat.st_atime_ns, 10**18))
+
+
+def shuffle_and_comment(study):
+    lines = study.config.read_text().split("\n")
+    assert lines[0].startswith("evaluate_classifier")
+    sections = study.config.read_text().split("\ns")
+    study.config.write_text("# words\ns" + "\ns".join(reversed(sections[1:])) + "\n" + sections[0])
+
+
+def touch_everything(study):
+    for file in study.folder.rglob("*"):
+        top = file.relative_to(study.folder).parts[0]
+        if file.is_file() and top not in ("results", ".snakemake"):
+            os.utime(file)
+
+
+def replace_slide_keeping_its_time(study):
+    slides = sorted((study.folder / "cohort").rglob("*.tif*"))
+    stat = slides[0].stat()
+    data = slides[0].read_bytes()
+    slides[0].write_bytes(data + b"\0")
+    os.utime(slides[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def add_slide(study):
+    folder = study.folder / "cohort"
+    sheet = folder / "slides.tsv"
+    rows = sheet.read_text().splitlines()
+    header, first = rows[0].split("\t"), rows[1].split("\t")
+    row = dict(zip(header, first, strict=True))
+    source = folder / row["path"]
+    added = source.with_name(f"added{source.suffix}")
+    added.write_bytes(source.read_bytes() + b"\0")
+    row |= {"slide": "added", "path": str(added.relative_to(folder)), "patient": "added"}
+    sheet.write_text("\n".join([*rows, "\t".join(row[name] for name in header)]) + "\n")
+
+
+def change_label(study):
+    sheet = study.folder / "cohort" / "slides.tsv"
+    rows = [line.split("\t") for line in sheet.read_text().splitlines()]
+    column = rows[0].index("patient")
+    rows[1][column] = "somebody-else"
+    sheet.write_text("\n".join("\t".join(row) for row in rows) + "\n")
+
+
+def change_truth(study):
+    mask = sorted((study.folder / "cohort").rglob("*.png"))[0]
+    mask.write_bytes(mask.read_bytes() + b"\0")
+
+
+def start_from_deepcluster(study):
+    study.edit_config("cluster", method="deepcluster")
+    study.edit_config("train_classifier", checkpoint="deepcluster")
+
+
+LIB = "workflow/lib"
+SCRIPTS = "workflow/scripts"
+EDITS = {
+    "nothing": (lambda s: None, set()),
+    "key order and a comment": (shuffle_and_comment, set()),
+    "3 written as 3.0": (lambda s: s.edit_config("train_clusters", count=3.0), set()),
+    "device and batch": (
+        lambda s: s.edit_config("compute", device="cpu", batch=7),
+        set(),
+    ),
+    "the patience and memory of the check": (
+        lambda s: s.edit_config("compute", check_timeout_s=500, check_memory_mb=5000),
+        set(),
+    ),
+    "threads": (lambda s: edit(s, "workflow/rules/refine.smk", "threads: 4", "threads: 1"), set()),
+    "memory": (lambda s: edit(s, "workflow/rules/tile.smk", "memory(1500)", "memory(99)"), set()),
+    "every file touched": (touch_everything, set()),
+    "a comment and a docstring in a library module": (
+        lambda s: edit(s, f"{LIB}/stitching.py", '"""', '"""Other words. '),
+        set(),
+    ),
+    "the plumbing": (
+        lambda s: edit(s, f"{LIB}/units.py", "import os\n", "import os\n\nX = 1\n"),
+        set(),
+    ),
+    "mpp": (lambda s: s.edit_config("tile_slide", mpp=1.25), TILES),
+    "one setting of the tissue mask": (
+        lambda s: s.edit_config("mask_tissue", close_um=41.0),
+        TISSUE,
+    ),
+    "a swapped pair of values": (
+        lambda s: s.edit_config(
+            "train_decoder",
+            negev={"epochs": 1, "foreground_pixels": 2, "background_pixels": 1},
+        ),
+        DECODER,
+    ),
+    "the window of the stitching": (
+        lambda s: s.edit_config("stitch_heatmap", window="flat"),
+        STITCH,
+    ),
+    "thresholds of pseudo-masks": (
+        lambda s: s.edit_config("make_pseudo_masks", foreground=0.7),
+        PSEUDO_MASKS,
+    ),
+    "learning rate": (
+        lambda s: s.edit_config("train_classifier", learning_rate=2.0e-3),
+        CLASSIFIER,
+    ),
+    "bootstrap of the masks": (
+        lambda s: s.edit_config("evaluate_masks", bootstrap=101),
+        MASK_SCORES,
+    ),
+    "clusters": (lambda s: s.edit_config("train_clusters", count=4), CLUSTERS),
+    "slides that clusters are fitted to": (
+        lambda s: s.edit_config("cluster", fit_on="all"),
+        CLUSTERS,
+    ),
+    "clusters that a network learns": (
+        lambda s: s.edit_config("cluster", method="deepcluster"),
+        LEARNING,
+    ),
+    "a classifier that starts from that network": (start_from_deepcluster, LEARNING | CLASSIFIER),
+    "tiles drawn evenly over clusters": (
+        lambda s: s.edit_config("train_classifier", balance="clusters"),
+        CLASSIFIER,
+    ),
+    "evidence of alike locations": (
+        lambda s: s.edit_config("make_cams", consistency=0.5),
+        {"pool_evidence"} | CAMS,
+    ),
+    "seed": (
+        lambda s: s.edit_config(None, seed=1),
+        SPLITS | FEATURES | {"evaluate_classifier"},
+    ),
+    "an imported library function": (
+        lambda s: edit(s, f"{LIB}/stitching.py", "def ", "X = 1\n\n\ndef "),
+        STITCH,
+    ),
+    "a library function imported by an imported one, with an old time": (
+        lambda s: edit(
+            s, f"{LIB}/codecs.py", "register_codec(", "X = 1\nregister_codec(", keep_time=True
+        ),
+        TILES,
+    ),
+    "a script, with an old time": (
+        lambda s: edit(
+            s, f"{SCRIPTS}/make_pseudo_masks.py", "def ", "X = 1\n\n\ndef ", keep_time=True
+        ),
+        PSEUDO_MASKS,
+    ),
+    "a patient in the sheet": (change_label, SPLITS),
+    "a truth mask": (change_truth, MASK_SCORES),
+    "a method left out": (
+        lambda s: s.edit_config("refine_masks", methods=["none"]),
+        SUMMARY,
+    ),
+    "a slide replaced, its time kept": (replace_slide_keeping_its_time, CHECK),
+    "a slide added": (add_slide, CHECK | SPLITS),
+}

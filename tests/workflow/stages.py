@@ -1,0 +1,26 @@
+"""Which rules run again when the result of one is stale: itself and what is made of it."""
+
+REPORT = {"write_report"}
+SUMMARY = {"summarise_study"} | REPORT
+MASK_SCORES = {"evaluate_masks"} | SUMMARY
+STITCH = {"stitch_heatmap", "draw_overlay"} | MASK_SCORES
+REFINE = {"refine_masks"} | STITCH
+DECODER = {"train_decoder"} | REFINE
+PSEUDO_MASKS = {"make_pseudo_masks"} | DECODER
+CAMS = {"make_cams"} | PSEUDO_MASKS
+CLASSIFIER = {"train_classifier", "classify_tiles", "evaluate_classifier"} | CAMS
+CLUSTERED = {
+    "assign_clusters", "draw_montages", "draw_cluster_maps", "draw_embeddings", "evaluate_clusters",
+} | SUMMARY  # fmt: skip
+CLUSTERS = {"train_clusters"} | CLUSTERED
+# Where a network learns the clusters ...
+LEARNING = {
+    "train_deepcluster", "embed_tiles", "draw_networks", "probe_networks", "evaluate_probes",
+} | CLUSTERED  # fmt: skip
+# ... and the classifier starts from it and draws by its clusters, and evidence is pooled.
+NETWORK = {"pool_evidence"} | LEARNING | CLASSIFIER
+FEATURES = {"extract_features"} | CLUSTERS
+TILES = {"tile_slide"} | FEATURES | CLASSIFIER
+TISSUE = {"mask_tissue"} | TILES
+CHECK = {"check_slide", "check_cohort"} | TISSUE
+SPLITS = {"split_patients"} | CLUSTERS | CLASSIFIER

@@ -1,0 +1,4 @@
+"""How methods are called in pictures and on the page."""
+
+METHODS = {"none": "CAM, unrefined", "negev": "NEGEV"}
+CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
