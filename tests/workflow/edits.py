@@ -31,7 +31,7 @@ def edit(study, file, old, new, *, keep_time=False):
 
 def shuffle_and_comment(study):
     lines = study.config.read_text().split("\n")
-    assert lines[0].startswith("evaluate_classifier")
+    assert lines[0].startswith("draw_embeddings")
     sections = study.config.read_text().split("\ns")
     study.config.write_text("# words\ns" + "\ns".join(reversed(sections[1:])) + "\n" + sections[0])
 
