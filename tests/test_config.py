@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from snakemake.utils import validate
 
-from tests.configs import ROOT, SCHEMA_FILE, defaults, keys, load, merged, schema
+from tests.configs import ROOT, SCHEMA_FILE, defaults, edited, keys, load, merged, schema
 from workflow.lib.configuration import check_config, schema_faults
 from workflow.lib.sheet import read_sheet
 from workflow.tools.write_config_readme import readme
@@ -110,6 +110,26 @@ def test_section_is_what_the_script_asks_for(rule):
     section = set(defaults().get(rule, {})) - WORKFLOW.get(rule, set())
     assert section <= asked
     assert asked - section <= SHARED | EXECUTION
+
+
+@pytest.mark.parametrize("checkpoint", ["random", "imagenet", "hub"])
+def test_words_need_no_folder(checkpoint):
+    assert check_config(edited(extract_features__checkpoint=checkpoint)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "cluster__method": "deepcluster",
+            "train_classifier__checkpoint": "deepcluster",
+            "train_classifier__balance": "clusters",
+        },
+        {"train_deepcluster__backbone": "vgg16"},  # only a classifier that starts from it minds
+    ],
+)
+def test_what_is_learnt_in_a_fold_needs_no_folder(changes):
+    assert check_config(edited(**changes)) == []
 
 
 def test_every_section_has_a_rule():

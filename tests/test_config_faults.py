@@ -206,28 +206,6 @@ def test_check_refuses(config, said):
     assert said in check_config(config)
 
 
-@pytest.mark.parametrize("checkpoint", ["random", "imagenet", "hub"])
-def test_words_need_no_folder(checkpoint):
-    assert check_config(edited(extract_features__checkpoint=checkpoint)) == []
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {
-            "cluster__method": "deepcluster",
-            "train_classifier__checkpoint": "deepcluster",
-            "train_classifier__balance": "clusters",
-        },
-        {
-            "train_deepcluster__backbone": "vgg16"
-        },  # matters only to a classifier that starts from it
-    ],
-)
-def test_what_is_learnt_in_a_fold_needs_no_folder(changes):
-    assert check_config(edited(**changes)) == []
-
-
 def test_check_lists_all_contradictions():
     config = edited(
         labels__negative="x", tile_slide__stride_px=999, make_pseudo_masks__background=1
