@@ -13,7 +13,10 @@ from workflow.lib.tables import METRICS, cell, metric_row, read_table, write_tab
     [
         ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
         ("+1", "'+1"),
-        ("-1", "'-1"),
+        ("-1", "-1"),  # a number that was read as text and is written again
+        ("-1.5e-07", "-1.5e-07"),
+        ("-1+cmd()", "'-1+cmd()"),
+        ("'-1", "''-1"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'=1"),
         ("'=1", "''=1"),

@@ -62,7 +62,7 @@ def gather(
     learnt = np.flatnonzero((split == "train") | (fit_on == "all"))
     if len(learnt) < 2:
         raise ValueError(
-            f"Fold {fold} has {len(learnt)} tiles to learn from, and two are needed: its slides "
+            f"Fold {fold} has too few tiles to learn from, {len(learnt)} of at least 2: its slides "
             "are quarantined or hold too little tissue (verdicts.tsv and the log of tile_slide "
             "say which); lower tile_slide.min_tissue if the tissue masks are right"
         )

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ METRICS = (
     "pixel_masks_used",
 )
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the start of a formula
+NUMBER = re.compile(r"-\d+(\.\d+)?(e[+-]?\d+)?")  # what it takes for a negative number
 NOT_DEFINED = (math.nan, math.nan)
 
 
@@ -69,8 +71,8 @@ def metric_row(
 def cell(value: object) -> str:
     """One cell as text.
 
-    >>> [cell(value) for value in (0.123456789, float("nan"), None, 3, "=cmd()")]
-    ['0.123457', '', '', '3', "'=cmd()"]
+    >>> [cell(value) for value in (0.123456789, float("nan"), None, 3, "=cmd()", "-0.5")]
+    ['0.123457', '', '', '3', "'=cmd()", '-0.5']
     """
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
@@ -79,7 +81,8 @@ def cell(value: object) -> str:
     text = str(value)
     if isinstance(value, str):
         text = " ".join(text.split()) if any(letter in text for letter in "\t\r\n") else text
-        text = f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
+        if text.lstrip("'").startswith(FORMULA) and not NUMBER.fullmatch(text):
+            text = f"'{text}"
     return text
 
 
