@@ -232,5 +232,5 @@ def test_fewer_tiles_than_clusters_are_said(tmp_path, caplog):
 @pytest.mark.parametrize("tiles, said", [(0, 0), (1, 1), (-1, 0)])
 def test_too_few_tiles_are_a_sentence(tmp_path, tiles, said):
     slides = write_tiles(tmp_path, {"a": ("plain", "train", tiles), "b": ("plain", "val", 4)})
-    with pytest.raises(ValueError, match=f"Fold 0 has too few tiles.* {said} of at least 2.*min_tissue"):
+    with pytest.raises(ValueError, match=f"Fold 0 has too few tiles.* {said} of at least 2"):
         learn(tmp_path, slides)
