@@ -63,14 +63,15 @@ def test_tiles_of_any_size_are_shrunk_by_area():
     assert shrink_tiles([]).shape == (0, 3072)
 
 
-def test_features_and_pixels_find_their_own_neighbours_on_other_slides():
+@pytest.mark.parametrize("shift", [0, 100])
+def test_features_and_pixels_find_their_own_neighbours_on_other_slides(shift):
     """Tile 0 is the query: tile 1 of its own slide is nearest, and is not shown."""
-    features = [[1, 0], [1, 0], [1, 0.1], [1, 1], [0, 1]]
-    drawn = sample(features, [0, 0, 1, 1, 2], [0, 1, 1, 1, 2], [100, 100, 200, 110, 104])
+    features = np.array([[1, 0], [1, 0], [2, 0.2], [1, 1], [-5, -1.2]])  # their mean is 0
+    drawn = sample(features + shift, [0, 0, 1, 1, 2], [0, 1, 1, 1, 2], [100, 100, 200, 110, 104])
     found = {one.query: one for one in find_neighbours(drawn, queries=3, number=2, seed=0)}
     assert found[0].by_features[0].tolist() == [2, 3]
     np.testing.assert_allclose(
-        found[0].by_features[1], [1 - 1 / 1.01**0.5, 1 - 0.5**0.5], atol=1e-6
+        found[0].by_features[1], [1 - 1 / 1.01**0.5, 1 - 0.5**0.5], atol=1e-4
     )
     assert found[0].by_pixels[0].tolist() == [4, 3]
     assert found[0].by_pixels[1].tolist() == [4, 10]

@@ -28,8 +28,10 @@ def find_neighbours(sample: Sample, *, queries: int, number: int, seed: int) -> 
     """The `number` nearest tiles to one tile of each of the `queries` largest clusters.
 
     The tile is drawn at random from its cluster. Neighbours are of other slides, because those of
-    the same slide share its stain and its scanner, and none overlaps another.
+    the same slide share its stain and its scanner, and none overlaps another. Features are compared
+    by the cosine from their mean: those after a ReLU all point into the same corner.
     """
+    features = sample.features - sample.features.mean(axis=0) if len(sample) else sample.features
     rng = np.random.default_rng(seed)
     sizes = np.bincount(sample.cluster, minlength=sample.k)
     largest = [c for c in np.argsort(-sizes, kind="stable")[:queries] if sizes[c]]
@@ -39,7 +41,7 @@ def find_neighbours(sample: Sample, *, queries: int, number: int, seed: int) -> 
         query = int(rng.choice(np.flatnonzero(sample.cluster == cluster)))
         others = np.flatnonzero(sample.slide != sample.slide[query])
         pair = []
-        for distance in (cosine_distances(sample.features, query), pixel_distances(pixels, query)):
+        for distance in (cosine_distances(features, query), pixel_distances(pixels, query)):
             near, _ = choose_tiles(
                 distance[others],
                 sample.slide[others],
