@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.lib.ablated import RECIPE, unit
 from workflow.lib.ablation import COLUMNS
-from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import METRICS, read_table, write_table
 from workflow.tools import ablate
 
@@ -18,7 +18,6 @@ PLAN = {
     "common": {"refine_masks": {"methods": ["none"]}},
     "variants": {"baseline": {}, "consistency": {"make_cams": {"consistency": 0.5}}},
 }
-RECIPE = {"rule": "tile_slide", "settings": {"mpp": 1}, "slides": {}}
 
 
 @pytest.fixture
@@ -32,15 +31,6 @@ def folder(tmp_path, monkeypatch):
     )
     Path("plan.yaml").write_text(yaml.safe_dump(PLAN, sort_keys=False))
     return tmp_path
-
-
-def unit(index, recipe, text):
-    def work(draft):
-        (draft / "x.zarr").mkdir()
-        (draft / "x.zarr" / "c0").write_text(text)
-        return {}
-
-    commit(index, Shard("s1", [], recipe), work)
 
 
 class Snakemake:

@@ -2,8 +2,21 @@
 
 from workflow.lib import ablation
 from workflow.lib.ablation import Target
+from workflow.lib.shard import Shard, commit
 
 NAMES = ["base", "other"]
+RECIPE = {"rule": "tile_slide", "settings": {"mpp": 1}, "slides": {}}
+
+
+def unit(index, recipe, text):
+    """A result that holds `text`, in a store, and its index."""
+
+    def work(draft):
+        (draft / "x.zarr").mkdir()
+        (draft / "x.zarr" / "c0").write_text(text)
+        return {}
+
+    commit(index, Shard("s1", [], recipe), work)
 
 
 def row(value, method="classifier", metric="auroc", **cells):

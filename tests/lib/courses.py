@@ -3,29 +3,16 @@
 import numpy as np
 import torch
 
+from tests.lib.striped import SIDE, Store
 from workflow.lib.backbones import build_backbone
 from workflow.lib.bags import TileBag
 from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.deepcluster import Course, learn
 from workflow.lib.monitors import watch
 
-SIDE = 32
 PLAIN = {"flips": False, "rotations": False, "crop": 1, "colour_jitter": 0}
 AUGMENTED = {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.2}
 NEVER = {"rounds": 99, "nmi_change": 0, "nmi": 1, "churn": 0, "patience": 99}
-
-
-class Store:
-    """Pink noise, striped where `label` is 1."""
-
-    def __init__(self, label, count, seed):
-        rng = np.random.default_rng(seed)
-        self.tiles = rng.integers(150, 220, (count, SIDE, SIDE, 3), dtype=np.uint8)
-        self.tiles[:, ::4] -= 100 * np.uint8(label)
-        self.bad = np.zeros(count, bool)
-
-    def batch(self, rows):
-        return self.tiles[rows]
 
 
 def bag(counts=(9, 11, 4, 5, 1)):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow.lib.clusters import Clusters, assign, nearest
+from workflow.lib.clusters import Clusters, assign, by_size, nearest
 
 
 def clusters(centroids, unit=True, mean=(1, 2), scale=(1, 2)):
@@ -67,3 +67,10 @@ def test_the_tile_that_is_not_finite_is_named():
     features[2, 1] = np.nan
     with pytest.raises(ValueError, match="tile 102 .* 1 of 4 tiles"):
         assign(features, clusters([[1, 0]]), first=100)
+
+
+def test_clusters_are_sorted_by_size_and_empty_ones_left_out():
+    centroids = np.array([[3.0, 0], [2.0, 5], [2.0, 1], [9.0, 9]])
+    found = by_size(centroids, np.array([3, 2, 2, 0]))
+    assert found.tolist() == [[3, 0], [2, 1], [2, 5]]  # the last two are equally large
+    assert by_size(centroids[:2], np.array([1, 2])).tolist() == [[2, 5], [3, 0]]

@@ -18,12 +18,7 @@ SIDE = 16
 SETTINGS = {"count": 2, "pretrain_epochs": 3, "epochs": 3, "update_every": 140, "tolerance": 0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def textures(label, count, seed):

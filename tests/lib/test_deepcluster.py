@@ -12,13 +12,7 @@ from workflow.lib import deepcluster, resuming
 from workflow.lib.deepcluster import Course, new_head
 from workflow.lib.pseudo_labels import changed
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_features_are_those_of_the_tiles_as_they_are():

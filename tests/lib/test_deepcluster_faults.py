@@ -11,13 +11,7 @@ from workflow.lib import resuming
 from workflow.lib.bags import TileBag
 from workflow.lib.deepcluster import Course
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("watched", [True, False])

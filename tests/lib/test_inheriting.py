@@ -6,22 +6,11 @@ import sys
 
 import pytest
 
+from tests.lib.ablated import RECIPE, unit
 from workflow.lib import inheriting
 from workflow.lib.explanation import sidecar
-from workflow.lib.shard import Shard, commit
 from workflow.lib.units import checksum, manifest, write_json
 from workflow.tools import verify
-
-RECIPE = {"rule": "tile_slide", "settings": {"mpp": 1}, "slides": {}}
-
-
-def unit(index, recipe, text):
-    def work(draft):
-        (draft / "x.zarr").mkdir()
-        (draft / "x.zarr" / "c0").write_text(text)
-        return {}
-
-    commit(index, Shard("s1", [], recipe), work)
 
 
 def table(file, text):

@@ -11,7 +11,6 @@ from scipy.stats import t
 
 from workflow.lib import soft_clusters
 from workflow.lib.soft_clusters import (
-    by_size,
     divergence,
     sharpen,
     soft_assignment,
@@ -144,13 +143,3 @@ def test_equal_codes_are_one_cluster_and_few_codes_few(caplog):
     assert "1 clusters instead of 3" in caplog.text
     assert start_centroids(codes[[0, 30]], count=3, seed=0).shape == (2, 4)
     assert start_centroids(np.zeros((4, 2), np.float32), count=2, seed=0).shape == (1, 2)
-
-
-def test_clusters_are_sorted_by_size_and_empty_ones_left_out(caplog):
-    centroids = np.array([[3.0, 0], [2.0, 5], [2.0, 1], [9.0, 9]])
-    found = by_size(centroids, np.array([0, 2, 1, 0, 1, 2, 0]))
-    assert found.tolist() == [[3, 0], [2, 1], [2, 5]]  # the last two are equally large
-    assert "1 of 4 clusters lost all their tiles" in caplog.text
-    caplog.clear()
-    assert by_size(centroids[:2], np.array([1, 1, 0])).tolist() == [[2, 5], [3, 0]]
-    assert not caplog.text

@@ -11,13 +11,7 @@ from workflow.lib import resuming, training
 from workflow.lib.bags import TileBag
 from workflow.lib.training import train
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def same(one, other):

@@ -9,13 +9,7 @@ from workflow.lib import training
 from workflow.lib.bags import TileBag
 from workflow.lib.training import train
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_what_is_drawn_is_what_balance_says():

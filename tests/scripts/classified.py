@@ -1,6 +1,6 @@
 """A study of two textures that a classifier learns in a second, and the call that trains it."""
 
-from tests.scripts.tile_study import CLASSES, shard
+from tests.scripts.tile_study import CLASSES, STUDY, train_fold
 from workflow.scripts.train_classifier import train_classifier
 
 SETTINGS = {
@@ -19,35 +19,18 @@ SETTINGS = {
     "seed": 0,
     "classes": CLASSES,
 }
-STUDY = {
-    "a": ("plain", "train", 12),
-    "b": ("striped", "train", 9),
-    "c": ("plain", "val", 5),
-    "d": ("striped", "val", 6),
-    "e": ("plain", "test", 5),
-    "f": ("striped", "test", 4),
-    "empty": ("plain", "train", 0),
-    "nothing": ("plain", "test", 0),
-    "lost": ("striped", "train", -1),
-}
+SLIDES = STUDY | {"nothing": ("plain", "test", 0)}
 
 
 def learn(root, slides, *, network=None, assignments=(), **changed):
     """Train in the study `root`; the folder of the classifier."""
-    settings = SETTINGS | changed
-    index = root / "classifiers" / "fold0.json"
-    train_classifier(
-        [root / "tiles" / "all.json"],
-        root / "splits.tsv",
+    return train_fold(
+        train_classifier,
+        root,
+        slides,
+        "classifiers",
         network,
         list(assignments),
-        index,
-        shard=shard("train_classifier", slides, **settings),
-        fold=0,
-        **settings,
+        settings=SETTINGS | changed,
         weights=None,
-        device="cpu",
-        threads=1,
-        work=index.with_name(".fold0.work"),
     )
-    return index.with_suffix("")

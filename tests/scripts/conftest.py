@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.scripts import cohort
+from tests.scripts import cluster_study, cohort, outcome
 from workflow.scripts.make_cams import make_cams
 from workflow.scripts.make_pseudo_masks import make_pseudo_masks
 from workflow.scripts.pool_evidence import pool_evidence
@@ -54,6 +54,17 @@ class Study:
         made_of = cohort.shard("make_pseudo_masks", **settings)
         where = (self.cams, self.tiles, self.splits, self.pseudo_masks)
         make_pseudo_masks(*where, shard=made_of, fold=0, **settings)
+
+
+@pytest.fixture(scope="session")
+def clustered(tmp_path_factory):
+    """The made-up study of outcome.py with the clusters of both folds."""
+    study = tmp_path_factory.mktemp("clusters")
+    outcome.build(study)
+    for fold in (0, 1):
+        cluster_study.train(study, fold)
+        cluster_study.assign(study, fold)
+    return study
 
 
 @pytest.fixture(scope="session")

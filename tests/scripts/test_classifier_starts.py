@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.scripts.classified import SETTINGS, STUDY, learn
+from tests.scripts.classified import SETTINGS, SLIDES, learn
+from tests.scripts.killing import kill
 from tests.scripts.tile_study import TILE_PX, shard, write_tiles
-from workflow.lib import resuming
 from workflow.lib.backbones import build_backbone
 from workflow.lib.classifiers import Classifier
 from workflow.lib.cluster_networks import ClusterNetwork
@@ -40,7 +40,7 @@ def write_assignments(root, slides, k=3):
     """A cluster for every tile, bad ones included, of all slides that are not quarantined."""
 
     def work(slide, unit):
-        ids = np.arange(STUDY[slide.slide][2], dtype=np.int32) % k
+        ids = np.arange(SLIDES[slide.slide][2], dtype=np.int32) % k
         write_rows(create_group(unit / "assignments.zarr"), "assignments", ids)
         return {"tiles": len(ids), "k": k}
 
@@ -63,7 +63,7 @@ def learn_from(root, slides, network, **changed):
 
 @pytest.fixture
 def study(tmp_path):
-    return tmp_path, write_tiles(tmp_path, STUDY)
+    return tmp_path, write_tiles(tmp_path, SLIDES)
 
 
 @pytest.mark.parametrize("channels", ["sobel", "hed"])
@@ -107,30 +107,17 @@ def test_another_network_makes_another_classifier_and_the_same_none(study):
     assert recipe(unit) != before[0] and weights(unit) != before[1]
 
 
-def killed_after_one_epoch(monkeypatch, train):
-    save = resuming.save
-
-    def killed(work, state):
-        save(work, state)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(resuming, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train()
-
-
 def test_a_killed_training_does_not_go_on_with_another_network(study, monkeypatch):
     """The settings are the same: only the unit says that it is another start."""
     root, slides = study
     network = write_network(root)
-    killed_after_one_epoch(monkeypatch, lambda: learn_from(root, slides, network))
+    kill(monkeypatch, lambda: learn_from(root, slides, network))
     write_network(root, seed=1)
     mixed = weights(learn_from(root, slides, network))
     shutil.rmtree(root / "classifiers")
     assert weights(learn_from(root, slides, network)) == mixed
     shutil.rmtree(root / "classifiers")
-    killed_after_one_epoch(monkeypatch, lambda: learn_from(root, slides, network))
+    kill(monkeypatch, lambda: learn_from(root, slides, network))
     assert weights(learn_from(root, slides, network)) == mixed  # and with its own it does
 
 
@@ -155,7 +142,7 @@ def test_draws_are_balanced_by_the_clusters_of_the_fold(study):
 def test_a_killed_training_does_not_go_on_with_other_clusters(study, monkeypatch):
     root, slides = study
     assignments = write_assignments(root, slides)
-    killed_after_one_epoch(monkeypatch, lambda: learn_balanced(root, slides, assignments))
+    kill(monkeypatch, lambda: learn_balanced(root, slides, assignments))
     write_assignments(root, slides, k=2)
     mixed = weights(learn_balanced(root, slides, assignments))
     shutil.rmtree(root / "classifiers")
@@ -166,7 +153,7 @@ def test_the_clusters_of_test_slides_play_no_part(study):
     root, slides = study
     assignments = write_assignments(root, slides)
     before = recipe(learn_balanced(root, slides, assignments))
-    for slide, (_, split, _) in STUDY.items():
+    for slide, (_, split, _) in SLIDES.items():
         if split == "test":
             shutil.rmtree(assignments.parent / slide)
             shutil.rmtree(root / "tiles" / slide)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.scripts import outcome
-from tests.scripts.cluster_study import assign, indices, read, spoil, train
+from tests.scripts.cluster_study import assign, indices, read, spoil
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest, usable
@@ -52,20 +52,9 @@ def draw_maps(study, max_side_px=48):
     return index.parent
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    study = tmp_path_factory.mktemp("clusters")
-    outcome.build(study)
-    for fold in (0, 1):
-        train(study, fold)
-        assign(study, fold)
-    return study
-
-
 @pytest.fixture
-def study(built, tmp_path):
-    shutil.copytree(built, tmp_path / "study")
-    return tmp_path / "study"
+def study(clustered, tmp_path):
+    return shutil.copytree(clustered, tmp_path / "study")
 
 
 def test_every_slide_gets_an_assignment_per_tile(study):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.scripts.classified import STUDY, learn
+from tests.scripts.classified import SLIDES, learn
+from tests.scripts.killing import kill
 from tests.scripts.tile_study import CLASSES, shard, write_tiles
 from workflow.lib import resuming
 from workflow.lib.classifiers import Classifier
@@ -40,7 +41,7 @@ def classify(root, slides, **changed):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
-    slides = write_tiles(root, STUDY)
+    slides = write_tiles(root, SLIDES)
     learn(root, slides)
     return root, slides
 
@@ -109,16 +110,7 @@ def test_a_changed_setting_does_not_go_on_with_the_old_training(study, monkeypat
     root, slides = study
     expected = (root / "classifiers" / "fold0" / "model.safetensors").read_bytes()
     shutil.rmtree(root / "classifiers")
-    save = resuming.save
-
-    def killed(work, state):
-        save(work, state)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(resuming, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            learn(root, slides, learning_rate=0.5)
+    kill(monkeypatch, lambda: learn(root, slides, learning_rate=0.5))
     assert (root / "classifiers" / ".fold0.work" / "checkpoint.pt").is_file()
     learn(root, slides)
     assert (root / "classifiers" / "fold0" / "model.safetensors").read_bytes() == expected

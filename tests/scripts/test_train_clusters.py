@@ -5,27 +5,15 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.scripts import outcome
 from tests.scripts.cluster_study import assign, read, rewrite, spoil, train
 from workflow.lib.clusters import Clusters
 from workflow.lib.stores import open_group
 from workflow.lib.units import manifest
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    study = tmp_path_factory.mktemp("clusters")
-    outcome.build(study)
-    for fold in (0, 1):
-        train(study, fold)
-        assign(study, fold)
-    return study
-
-
 @pytest.fixture
-def study(built, tmp_path):
-    shutil.copytree(built, tmp_path / "study")
-    return tmp_path / "study"
+def study(clustered, tmp_path):
+    return shutil.copytree(clustered, tmp_path / "study")
 
 
 def test_clusters_are_fitted_on_the_training_slides_of_their_fold(study):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.scripts.tile_study import CLASSES, shard, write_tiles
-from workflow.lib import resuming
+from tests.scripts.killing import kill
+from tests.scripts.tile_study import CLASSES, STUDY, train_fold, write_tiles
 from workflow.lib.clusters import Clusters, assign
 from workflow.lib.networks import load_network
 from workflow.lib.stores import Tiles
@@ -32,33 +32,11 @@ SETTINGS = {
     "max_tiles": 1000,
     "seed": 0,
 }
-STUDY = {
-    "a": ("plain", "train", 12),
-    "b": ("striped", "train", 9),
-    "c": ("plain", "val", 5),
-    "d": ("striped", "val", 6),
-    "e": ("plain", "test", 5),
-    "f": ("striped", "test", 4),
-    "empty": ("plain", "train", 0),
-    "lost": ("striped", "train", -1),
-}
 
 
 def learn(root, slides, **changed):
     settings = SETTINGS | changed
-    index = root / "clusters" / "dcec" / "fold0.json"
-    train_dcec(
-        [root / "tiles" / "all.json"],
-        root / "splits.tsv",
-        index,
-        shard=shard("train_dcec", slides, **settings),
-        fold=0,
-        **settings,
-        device="cpu",
-        threads=1,
-        work=index.with_name(".fold0.work"),
-    )
-    return index.with_suffix("")
+    return train_fold(train_dcec, root, slides, "clusters/dcec", settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -167,17 +145,7 @@ def test_a_killed_job_goes_on_where_it_was(study, monkeypatch):
     root, slides = study
     expected = contents(root / "clusters" / "dcec" / "fold0")
     shutil.rmtree(root / "clusters")
-    save = resuming.save
-
-    def killed(work, state):
-        save(work, state)
-        if state["epoch"] == 4:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(resuming, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            learn(root, slides)
+    kill(monkeypatch, lambda: learn(root, slides), when=lambda state: state["epoch"] == 4)
     work = root / "clusters" / "dcec" / ".fold0.work"
     assert (work / "checkpoint.pt").is_file() and not (work.parent / "fold0").exists()
     assert contents(learn(root, slides)) == expected and not work.exists()
@@ -187,16 +155,7 @@ def test_changed_tiles_do_not_go_on_with_the_old_training(study, monkeypatch):
     root, slides = study
     expected = contents(root / "clusters" / "dcec" / "fold0")
     shutil.rmtree(root / "clusters")
-    save = resuming.save
-
-    def killed(work, state):
-        save(work, state)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(resuming, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            learn(root, slides, learning_rate=0.1)
+    kill(monkeypatch, lambda: learn(root, slides, learning_rate=0.1))
     assert contents(learn(root, slides)) == expected
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.scripts.tile_study import CLASSES, shard, write_tiles
+from tests.scripts.killing import kill
+from tests.scripts.tile_study import CLASSES, STUDY, train_fold, write_tiles
 from workflow.lib import resuming
 from workflow.lib.cluster_networks import load_backbone
 from workflow.lib.clusters import Clusters, assign
@@ -37,42 +38,22 @@ SETTINGS = {
     "augment": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
     "seed": 0,
 }
-STUDY = {
-    "a": ("plain", "train", 12),
-    "b": ("striped", "train", 9),
-    "c": ("plain", "val", 5),
-    "d": ("striped", "val", 6),
-    "e": ("plain", "test", 5),
-    "one": ("striped", "train", 1),
-    "empty": ("plain", "train", 0),
-    "lost": ("striped", "train", -1),
-}
+# One more slide, of a single tile.
+SLIDES = STUDY | {"one": ("striped", "train", 1)}
 FILES = {"clusters.npz", "model.safetensors", "model.json", "curves.tsv"}
 
 
 def learn(root, slides, **changed):
     settings = SETTINGS | changed
-    index = root / "clusters" / "deepcluster" / "fold0.json"
-    train_deepcluster(
-        [root / "tiles" / "all.json"],
-        root / "splits.tsv",
-        index,
-        shard=shard("train_deepcluster", slides, **settings),
-        fold=0,
-        **settings,
-        weights=None,
-        device="cpu",
-        batch=16,
-        threads=1,
-        work=index.with_name(".fold0.work"),
-    )
-    return index.with_suffix("")
+    compute = {"weights": None, "batch": 16}
+    folder = "clusters/deepcluster"
+    return train_fold(train_deepcluster, root, slides, folder, settings=settings, **compute)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
-    slides = write_tiles(root, STUDY)
+    slides = write_tiles(root, SLIDES)
     return root, slides, learn(root, slides)
 
 
@@ -158,7 +139,7 @@ def test_labels_of_training_slides_do_not_change_what_is_learnt(study):
 def test_all_slides_can_be_learnt_from(study):
     root, slides, _ = study
     facts = manifest(learn(root, slides, fit_on="all", rounds=1))["facts"]
-    assert (facts["n_tiles"], facts["n_slides"], facts["fit_on"]) == (20 + 4 + 5 + 4, 6, "all")
+    assert (facts["n_tiles"], facts["n_slides"], facts["fit_on"]) == (20 + 4 + 5 + 4 + 3, 7, "all")
     assert "image labels of 2 validation slides" in facts["chosen_by"]
 
 
@@ -207,16 +188,7 @@ def test_a_changed_setting_does_not_go_on_with_the_old_training(study, monkeypat
     root, slides, unit = study
     expected = (unit / "model.safetensors").read_bytes()
     shutil.rmtree(unit.parent)
-    save = resuming.save
-
-    def killed(work, state):
-        save(work, state)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(resuming, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            learn(root, slides, learning_rate=0.002)
+    kill(monkeypatch, lambda: learn(root, slides, learning_rate=0.002))
     assert (unit.parent / ".fold0.work" / "checkpoint.pt").is_file()
     learn(root, slides)
     assert (unit / "model.safetensors").read_bytes() == expected

@@ -12,6 +12,16 @@ from workflow.lib.verdicts import Quarantine
 
 CLASSES = ["plain", "striped"]
 TILE_PX = 32
+STUDY = {
+    "a": ("plain", "train", 12),
+    "b": ("striped", "train", 9),
+    "c": ("plain", "val", 5),
+    "d": ("striped", "val", 6),
+    "e": ("plain", "test", 5),
+    "f": ("striped", "test", 4),
+    "empty": ("plain", "train", 0),
+    "lost": ("striped", "train", -1),
+}
 
 
 def shard(rule, slides, **settings):
@@ -63,3 +73,22 @@ def write_tiles(root: Path, slides: dict[str, tuple[str, str, int]], *, mpp: flo
     ]
     write_table(root / "splits.tsv", rows[0], rows)
     return made
+
+
+def train_fold(stage, root, slides, folder, *inputs, settings, **compute):
+    """Call a training stage on fold 0 of the study `root`; the unit that it wrote."""
+    index = root / folder / "fold0.json"
+    stage(
+        [root / "tiles" / "all.json"],
+        root / "splits.tsv",
+        *inputs,
+        index,
+        shard=shard(stage.__name__, slides, **settings),
+        fold=0,
+        **settings,
+        **compute,
+        device="cpu",
+        threads=1,
+        work=index.with_name(".fold0.work"),
+    )
+    return index.with_suffix("")

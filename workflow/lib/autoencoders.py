@@ -4,17 +4,16 @@ The network of DCEC (Guo et al., "Deep clustering with convolutional autoencoder
 with its weights drawn as published (Glorot and Bengio, AISTATS 2010; biases are zero).
 """
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from workflow.lib import checkpoints
+from workflow.lib.saved_models import load_model, save_model
 
 CHANNELS, KERNELS = (32, 64, 128), (5, 5, 3)
+SIZES = ("embedding", "side_px", "tile_px", "mpp")  # what rebuilds it
 STRIDE = 2 ** len(CHANNELS)  # tile pixels per pixel of the deepest map
 
 
@@ -95,37 +94,13 @@ class Autoencoder(nn.Module):
 
     def save(self, folder: Path, facts: dict) -> dict:
         """Write model.safetensors, and model.json with what rebuilds it and `facts`; the latter."""
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
-        record = {
-            **facts,
-            "kind": "dcec",
-            "embedding": self.embedding,
-            "side_px": self.side_px,
-            "tile_px": self.tile_px,
-            "mpp": self.mpp,
-            "sha256": checkpoints.sha256(folder / "model.safetensors"),
-        }
-        (folder / "model.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-        return record
+        sizes = {name: getattr(self, name) for name in SIZES}
+        return save_model(self, folder, {**facts, "kind": "dcec", **sizes})
 
     @classmethod
     def load(cls, folder: Path) -> "Autoencoder":
-        """The autoencoder that `save` wrote into `folder`, in evaluation.
-
-        Raises ValueError, naming the file, when it is damaged or is not the one that was saved.
-        """
-        record, file = json.loads((folder / "model.json").read_text()), folder / "model.safetensors"
-        if checkpoints.sha256(file) != record["sha256"]:
-            raise ValueError(
-                f"{file} is not the file that {folder / 'model.json'} describes: it is damaged; "
-                "delete its folder and run again to train it anew"
-            )
-        sizes = {name: record[name] for name in ("embedding", "side_px", "tile_px", "mpp")}
-        with torch.random.fork_rng(devices=[]):
-            model = cls(**sizes)
-        checkpoints.load(model, load_file(file), source=file)
-        return model.eval()
+        """What `save` wrote into `folder`, in evaluation (saved_models.load_model)."""
+        return load_model(folder, lambda record: cls(**{name: record[name] for name in SIZES}))
 
     def _layers(self, small: torch.Tensor) -> dict[str, torch.Tensor]:
         found, maps = {}, small

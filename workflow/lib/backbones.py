@@ -78,6 +78,17 @@ class Backbone(nn.Module):
         self.trunk = _trunk(name)
         self.taps, self.channels, self.strides = self._probe()
 
+    def record(self) -> dict:
+        """What `rebuild` needs beside the weights, as JSON."""
+        facts = {"mean": self.mean, "std": self.std}
+        return {"backbone": self.name, "channels": self.sees, **facts}
+
+    @classmethod
+    def rebuild(cls, record: dict) -> "Backbone":
+        """The architecture that `record` told of, its weights not yet in it."""
+        seen = record.get("channels", "rgb")  # not recorded before there was a choice
+        return cls(record["backbone"], record["mean"], record["std"], seen)
+
     def pyramid(self, tiles: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps (B, C, h, w), shallow to deep, of RGB tiles (B, 3, H, W) in 0..1.
 

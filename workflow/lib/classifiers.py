@@ -4,17 +4,15 @@ Because pooling and head are linear, the head applied at every location of the l
 gives the class activation map (Zhou et al., CVPR 2016), whose mean over locations is the logit.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from workflow.lib import checkpoints
 from workflow.lib.backbones import Backbone
+from workflow.lib.saved_models import load_model, save_model
 
 
 class Classifier(nn.Module):
@@ -56,36 +54,15 @@ class Classifier(nn.Module):
 
     def save(self, folder: Path, facts: dict) -> None:
         """Write model.safetensors, and model.json with what rebuilds it and `facts`."""
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
-        record = {
-            **facts,
-            "backbone": self.backbone.name,
-            "channels": self.backbone.sees,
-            "mean": self.backbone.mean,
-            "std": self.backbone.std,
-            "classes": self.classes,
-            "tile_px": self.tile_px,
-            "mpp": self.mpp,
-            "sha256": checkpoints.sha256(folder / "model.safetensors"),
-        }
-        (folder / "model.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+        made_for = {"classes": self.classes, "tile_px": self.tile_px, "mpp": self.mpp}
+        save_model(self, folder, {**facts, **self.backbone.record(), **made_for})
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """The classifier that `save` wrote into `folder`, in evaluation.
+        """What `save` wrote into `folder`, in evaluation (saved_models.load_model)."""
 
-        Raises ValueError, naming the file, when it is damaged or is not the one that was saved.
-        """
-        record, file = json.loads((folder / "model.json").read_text()), folder / "model.safetensors"
-        if checkpoints.sha256(file) != record["sha256"]:
-            raise ValueError(
-                f"{file} is not the file that {folder / 'model.json'} describes: it is damaged; "
-                "delete its folder and run again to train it anew"
-            )
-        with torch.random.fork_rng(devices=[]):
-            seen = record.get("channels", "rgb")  # not recorded before there was a choice
-            backbone = Backbone(record["backbone"], record["mean"], record["std"], seen)
-            model = cls(backbone, record["classes"], tile_px=record["tile_px"], mpp=record["mpp"])
-        checkpoints.load(model, load_file(file), source=file)
-        return model.eval()
+        def build(record: dict) -> "Classifier":
+            made_for = {key: record[key] for key in ("tile_px", "mpp")}
+            return cls(Backbone.rebuild(record), record["classes"], **made_for)
+
+        return load_model(folder, build)

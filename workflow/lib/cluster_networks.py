@@ -1,14 +1,12 @@
 """The network that DeepCluster trains, and the backbone that others may take from it."""
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from workflow.lib import checkpoints
 from workflow.lib.backbones import Backbone, build_backbone
+from workflow.lib.saved_models import load_model, read_record, save_model
 
 
 class ClusterNetwork(nn.Module):
@@ -41,10 +39,9 @@ class ClusterNetwork(nn.Module):
 
     def untrained(self, seed: int) -> "ClusterNetwork":
         """The same architecture with the random weights of `seed`, in evaluation."""
-        backbone = self.backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            fresh = Backbone(backbone.name, backbone.mean, backbone.std, backbone.sees)
+            fresh = Backbone.rebuild(self.backbone.record())
         return self._like(fresh)
 
     def start(self, weights: Path | None) -> "ClusterNetwork | None":
@@ -69,43 +66,19 @@ class ClusterNetwork(nn.Module):
 
     def save(self, folder: Path, facts: dict) -> dict:
         """Write model.safetensors, and model.json with what rebuilds it and `facts`; the latter."""
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
-        record = {
-            **facts,
-            "kind": "deepcluster",
-            "backbone": self.backbone.name,
-            "channels": self.backbone.sees,
-            "mean": self.backbone.mean,
-            "std": self.backbone.std,
-            "checkpoint": self.checkpoint,
-            "tile_px": self.tile_px,
-            "mpp": self.mpp,
-            "sha256": checkpoints.sha256(folder / "model.safetensors"),
-        }
-        (folder / "model.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-        return record
+        made = {"checkpoint": self.checkpoint, "tile_px": self.tile_px, "mpp": self.mpp}
+        kind = {"kind": "deepcluster"}
+        return save_model(self, folder, {**facts, **kind, **self.backbone.record(), **made})
 
     @classmethod
     def load(cls, folder: Path) -> "ClusterNetwork":
-        """The network that `save` wrote into `folder`, in evaluation.
+        """What `save` wrote into `folder`, in evaluation (saved_models.load_model)."""
 
-        Raises ValueError, naming the file, when it is damaged or is not the one that was saved.
-        """
-        record, file = json.loads((folder / "model.json").read_text()), folder / "model.safetensors"
-        if checkpoints.sha256(file) != record["sha256"]:
-            raise ValueError(
-                f"{file} is not the file that {folder / 'model.json'} describes: it is damaged; "
-                "delete its folder and run again to train it anew"
-            )
-        with torch.random.fork_rng(devices=[]):
-            backbone = Backbone(
-                record["backbone"], record["mean"], record["std"], record["channels"]
-            )
+        def build(record: dict) -> "ClusterNetwork":
             made = {key: record[key] for key in ("tile_px", "mpp", "checkpoint")}
-            model = cls(backbone, **made)
-        checkpoints.load(model, load_file(file), source=file)
-        return model.eval()
+            return cls(Backbone.rebuild(record), **made)
+
+        return load_model(folder, build)
 
 
 def load_backbone(folder: Path) -> Backbone:
@@ -126,10 +99,9 @@ def network_kind(folder: Path) -> str | None:
 
     Raises FileNotFoundError when the clusters were made without one.
     """
-    file = folder / "model.json"
-    if not file.is_file():
+    if not (folder / "model.json").is_file():
         raise FileNotFoundError(
             f"{folder} holds no network (model.json): its clusters are of an encoder's features; "
             "set cluster.method to deepcluster or dcec and run again"
         )
-    return json.loads(file.read_text()).get("kind")
+    return read_record(folder).get("kind")

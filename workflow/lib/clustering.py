@@ -6,7 +6,7 @@ scaled to unit variance, every row to unit length, and k-means runs on what is l
 
 import numpy as np
 
-from workflow.lib.clusters import Clusters, project
+from workflow.lib.clusters import Clusters, by_size, project
 from workflow.lib.kmeans import distinct_rows, kmeans
 from workflow.lib.rows import Rows, check_finite
 from workflow.lib.streamed_kmeans import PLAIN, Blocks, streamed_kmeans
@@ -72,5 +72,4 @@ def group(
         blocks = Rows({"": points}) if isinstance(points, np.ndarray) else points
         found = streamed_kmeans(blocks, count, iterations=iterations, restarts=restarts, rng=rng)
     centroids, sizes, loss = found
-    order = np.lexsort((*centroids.T[::-1], -sizes))  # by size, equal sizes by their centroid
-    return centroids[order[sizes[order] > 0]], loss
+    return by_size(centroids, sizes), loss

@@ -46,6 +46,15 @@ def assign(
     return ids, np.sqrt(squared)
 
 
+def by_size(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The centroids (K, P) of clusters of `sizes` (K,) that are not empty, the largest first.
+
+    Equal sizes are in the order of their centroids, so that ids do not depend on luck.
+    """
+    order = np.lexsort((*centroids.T[::-1], -sizes))
+    return centroids[order[sizes[order] > 0]]
+
+
 def project(
     features: np.ndarray,
     mean: np.ndarray,

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from workflow.lib import resuming, soft_clusters
 from workflow.lib.autoencoders import Autoencoder
 from workflow.lib.bags import TileBag
+from workflow.lib.clusters import by_size
 from workflow.lib.fitting import derive_seed
 from workflow.lib.inference import infer, read_ahead, to_input
 from workflow.lib.monitors import Watched
@@ -239,8 +240,11 @@ def train(
             break
     course.model.eval()
     centroids = course.centroids.detach().cpu().numpy()
+    sizes = np.bincount(course.ids.numpy(), minlength=len(centroids))
+    if lost := int((sizes == 0).sum()):
+        log.warning("%d of %d clusters lost all their tiles: left out.", lost, len(sizes))
     return {
-        "centroids": soft_clusters.by_size(centroids, course.ids.numpy()),
+        "centroids": by_size(centroids, sizes),
         "loss": course.distance(),
         "curves": state["curves"],
         "best_epoch": state["epoch"],

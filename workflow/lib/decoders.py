@@ -5,17 +5,15 @@ are, batch-norm statistics included, so what the classifier says of a tile canno
 the decoder learns where.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 
-from workflow.lib import checkpoints
 from workflow.lib.classifiers import Classifier
+from workflow.lib.saved_models import load_model, save_model
 
 CHANNELS = (256, 128, 64, 32, 16)  # of the decoder's blocks, deepest first, as published
 
@@ -61,16 +59,8 @@ class Decoder(nn.Module):
 
         trained_on: what identifies the classifier, which has a file of its own.
         """
-        state = self.learnt.state_dict()
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-        save_file(tensors, folder / "model.safetensors")
-        record = {
-            **facts,
-            "channels": self.channels,
-            "classifier": trained_on,
-            "sha256": checkpoints.sha256(folder / "model.safetensors"),
-        }
-        (folder / "model.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+        made = {"channels": self.channels, "classifier": trained_on}
+        save_model(self.learnt, folder, {**facts, **made})
 
 
 def load_decoder(folder: Path, classifier: Classifier, *, trained_on: str) -> Decoder:
@@ -79,18 +69,14 @@ def load_decoder(folder: Path, classifier: Classifier, *, trained_on: str) -> De
     Raises ValueError, naming the file, when it is damaged or was trained on another classifier
     than `trained_on`, whose features it would misread.
     """
-    record, file = json.loads((folder / "model.json").read_text()), folder / "model.safetensors"
-    if record["classifier"] != trained_on:
-        raise ValueError(
-            f"{file} was trained on another classifier ({record['classifier'][:12]}, not "
-            f"{trained_on[:12]}); train the decoder of this fold anew"
-        )
-    if checkpoints.sha256(file) != record["sha256"]:
-        raise ValueError(
-            f"{file} is not the file that {folder / 'model.json'} describes: it is damaged; "
-            "delete its folder and run again to train it anew"
-        )
-    with torch.random.fork_rng(devices=[]):
-        decoder = Decoder(classifier, record["channels"])
-    checkpoints.load(decoder.learnt, load_file(file), source=file)
-    return decoder.eval()
+
+    def build(record: dict) -> Decoder:
+        if record["classifier"] != trained_on:
+            raise ValueError(
+                f"{folder / 'model.safetensors'} was trained on another classifier "
+                f"({record['classifier'][:12]}, not {trained_on[:12]}); train the decoder of this "
+                "fold anew"
+            )
+        return Decoder(classifier, record["channels"])
+
+    return load_model(folder, build, saved=lambda decoder: decoder.learnt)

@@ -1,13 +1,16 @@
-"""Tiles of a fold that a network learns from without labels, and those that watch it learn."""
+"""What a network learns from without labels, what watches it learn, and what is kept of both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from workflow.lib.bags import TileBag, open_bag
+from workflow.lib.clusters import Clusters
 from workflow.lib.monitors import Watched, watch
+from workflow.lib.tables import write_table
 
 
 @dataclass(frozen=True)
@@ -17,17 +20,35 @@ class LearningSet:
     rows     (N,) int64, those of `bag` to learn from, ascending
     watched  labelled tiles for a linear probe, or None where classes are missing
     made     tile_px and mpp of the tiles
+    fit_on   "train" or "all": the slides that `rows` are of
     """
 
     bag: TileBag
     rows: np.ndarray
     watched: Watched | None
     made: dict[str, float]
+    fit_on: str
 
-    def facts(self) -> dict[str, int]:
-        """How much was learnt from, for a manifest."""
-        slides = np.unique(self.bag.slide.numpy()[self.rows])
-        return {"n_tiles": len(self.rows), "n_slides": len(slides)}
+    def write(
+        self, unit: Path, network: nn.Module, clusters: Clusters, outcome: dict, *, encoder: str
+    ) -> dict:
+        """Write the network, the clusters and the curves that came of it; facts for the manifest.
+
+        outcome: how training went, "curves" included; encoder: what its features are called.
+        """
+        told = {name: value for name, value in outcome.items() if name != "curves"}
+        write_table(unit / "curves.tsv", outcome["curves"][0], outcome["curves"])
+        np.savez(unit / "clusters.npz", **vars(clusters))
+        record = network.cpu().save(unit, told)
+        return {
+            **told,
+            "k": len(clusters.centroids),
+            "components": len(clusters.scale),
+            "n_tiles": len(self.rows),
+            "n_slides": len(np.unique(self.bag.slide.numpy()[self.rows])),
+            "fit_on": self.fit_on,
+            "made_by": {"encoder": encoder, "checkpoint": record["sha256"], **self.made},
+        }
 
 
 def place(rows: Sequence[Mapping], fold: int, fit_on: str) -> dict[str, dict]:
@@ -70,4 +91,5 @@ def gather(
     sides = (learnt[split[learnt] == "train"], np.flatnonzero(split == "val"))
     store = bag.stores[bag.slide[learnt[0]]]
     made = {name: store.attrs[name] for name in ("tile_px", "mpp")}
-    return LearningSet(bag, learnt, watch(bag, *sides, classes=len(classes), seed=seed), made)
+    watched = watch(bag, *sides, classes=len(classes), seed=seed)
+    return LearningSet(bag, learnt, watched, made, fit_on)

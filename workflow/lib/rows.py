@@ -1,6 +1,6 @@
 """Features of many tiles as a source that can be read again and again, block by block."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +60,15 @@ class Rows:
                 if wanted.any():
                     rows = block if wanted.all() else block[wanted]
                     yield np.asarray(rows, np.float32)
+
+
+def draw(good: Sequence[np.ndarray], most: int, *, seed: int) -> list[np.ndarray]:
+    """Of the good rows (N,) bool of every array, `most` that are drawn at random, or all."""
+    kept = np.concatenate([np.zeros(0, bool), *good])
+    if kept.sum() > most:
+        rng = np.random.default_rng(seed)
+        kept[rng.permutation(np.flatnonzero(kept))[most:]] = False
+    return np.split(kept, np.cumsum([len(rows) for rows in good])[:-1])[: len(good)]
 
 
 def gather(rows: Rows, file: Path) -> Rows:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from workflow.lib.rows import draw
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest, usable
 
@@ -58,13 +59,7 @@ def draw_sample(
     stores = [Tiles(tiles / name / "tiles.zarr") for name in names]
     groups = [open_group(assignments / name / "assignments.zarr") for name in names]
     good = [~store.bad for store in stores]
-    kept = np.concatenate([np.zeros(0, bool), *good])
-    total = int(kept.sum())
-    if total > number:
-        rng = np.random.default_rng(seed)
-        kept[rng.permutation(np.flatnonzero(kept))[number:]] = False
-    ends = np.cumsum([len(rows) for rows in good])[:-1]
-    rows = [np.flatnonzero(part) for part in np.split(kept, ends)][: len(names)]
+    rows = [np.flatnonzero(part) for part in draw(good, number, seed=seed)]
     found = [np.zeros((0, 0), np.float32)] * (not names)
     for name, part in zip(names, rows, strict=True):
         found += _read(open_group(features / name / "features.zarr")["features"], part)
@@ -76,7 +71,7 @@ def draw_sample(
         cluster=_of(rows, [group["assignments"][:] for group in groups], np.zeros(0, int)),
         features=np.concatenate(found),
         corners=_of(rows, [store.positions_px for store in stores], np.zeros((0, 2), int)),
-        total=total,
+        total=sum(int(part.sum()) for part in good),
         k=manifest(assignments / names[0])["facts"]["k"] if names else 0,
         tile_px=stores[0].attrs["tile_px"] if stores else 0,
     )

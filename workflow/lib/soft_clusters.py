@@ -11,6 +11,8 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch.nn import functional
 
+from workflow.lib.kmeans import distinct_rows
+
 log = logging.getLogger(__name__)
 
 STARTS = 20  # of k-means, as published
@@ -59,7 +61,7 @@ def start_centroids(codes: np.ndarray, *, count: int, seed: int) -> np.ndarray:
     if len(codes) > KMEANS_ROWS:
         codes = codes[np.sort(rng.permutation(len(codes))[:KMEANS_ROWS])]
     widest = np.abs(codes).max() or 1.0
-    distinct = min(count, len(np.unique((codes / widest).round(4) + 0.0, axis=0)))
+    distinct = distinct_rows(codes / widest, count, decimals=4)
     if distinct < count:
         log.warning(
             "%d clusters instead of %d, because no more tiles differ in their codes.",
@@ -69,15 +71,3 @@ def start_centroids(codes: np.ndarray, *, count: int, seed: int) -> np.ndarray:
     with threadpool_limits(1):  # several threads add up in any order: other bits in every run
         model = KMeans(distinct, n_init=STARTS, random_state=seed).fit(codes)
     return model.cluster_centers_.astype(np.float32)
-
-
-def by_size(centroids: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Those of `centroids` (K, E) that one of the assignments `ids` (N,) names, most named first.
-
-    Centroids named equally often are in the order of their values. A warning counts the others.
-    """
-    sizes = np.bincount(ids, minlength=len(centroids))
-    order = np.lexsort((*centroids.T[::-1], -sizes))
-    if lost := int((sizes == 0).sum()):
-        log.warning("%d of %d clusters lost all their tiles: left out.", lost, len(sizes))
-    return centroids[order[sizes[order] > 0]]

@@ -8,7 +8,7 @@ import numpy as np
 
 from workflow.lib.clustering import fit
 from workflow.lib.job import run
-from workflow.lib.rows import Rows, gather
+from workflow.lib.rows import Rows, draw, gather
 from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
@@ -55,7 +55,8 @@ def train_clusters(
             raise ValueError(
                 f"Features of different encoders cannot be clustered: {named}; extract them again"
             )
-        kept = _draw({slide: ~store["bad"][:] for slide, store in stores.items()}, max_tiles, seed)
+        drawn = draw([~store["bad"][:] for store in stores.values()], max_tiles, seed=seed)
+        kept = dict(zip(stores, drawn, strict=True))
         tiles = sum(int(rows.sum()) for rows in kept.values())
         if not tiles:
             which = "No slide" if fit_on == "all" else "No training slide"
@@ -89,16 +90,6 @@ def train_clusters(
         }
 
     commit(clusters, shard, work, upstream=[units], only=fitted)
-
-
-def _draw(good: dict[str, np.ndarray], most: int, seed: int) -> dict[str, np.ndarray]:
-    """Of the good tiles (N,) bool of every slide, `most` that are drawn at random, or all."""
-    kept = np.concatenate([np.zeros(0, bool), *good.values()])
-    if kept.sum() > most:
-        rng = np.random.default_rng(seed)
-        kept[rng.permutation(np.flatnonzero(kept))[most:]] = False
-    parts = np.split(kept, np.cumsum([len(rows) for rows in good.values()])[:-1])
-    return dict(zip(good, parts, strict=False))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from workflow.lib.autoencoders import Autoencoder
+from workflow.lib.clusters import Clusters
 from workflow.lib.dcec import Course, train
 from workflow.lib.devices import prepare
 from workflow.lib.job import run
 from workflow.lib.learning_sets import gather, place
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -84,24 +85,11 @@ def train_dcec(
             work=work,
             key=make_key(shard.recipe, placed, [folder], fold),
         )
-        curves, centroids = outcome.pop("curves"), outcome.pop("centroids")
-        write_table(unit / "curves.tsv", curves[0], curves)
-        as_they_are = {
-            "mean": np.zeros(embedding, np.float32),
-            "components": np.eye(embedding, dtype=np.float32),
-            "scale": np.ones(embedding, np.float32),
-            "unit": np.array(False),
-        }
-        np.savez(unit / "clusters.npz", **as_they_are, centroids=centroids)
-        record = model.cpu().save(unit, outcome)
-        return {
-            **outcome,
-            "k": len(centroids),
-            "components": embedding,
-            **chosen.facts(),
-            "fit_on": fit_on,
-            "made_by": {"encoder": "dcec", "checkpoint": record["sha256"], **chosen.made},
-        }
+        centroids = outcome.pop("centroids")
+        codes = {"mean": np.zeros(embedding, np.float32), "scale": np.ones(embedding, np.float32)}
+        axes = np.eye(embedding, dtype=np.float32)  # codes are clustered as they are
+        found = Clusters(**codes, components=axes, centroids=centroids, unit=False)
+        return chosen.write(unit, model, found, outcome, encoder="dcec")
 
     commit(clusters, shard, fit, upstream=[folder, splits], only=set(placed))
     shutil.rmtree(work, ignore_errors=True)

@@ -4,8 +4,6 @@ import logging
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from workflow.lib.backbones import build_backbone
 from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.deepcluster import Course, learn
@@ -14,7 +12,7 @@ from workflow.lib.job import run
 from workflow.lib.learning_sets import gather, place
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -96,25 +94,11 @@ def train_deepcluster(
         )
         key = make_key(shard.recipe, placed, [folder], fold, computed)
         outcome = learn(course, rounds=rounds, stop=stop, work=work, key=key)
-        found, curves = outcome.pop("clusters"), outcome.pop("curves")
+        found = outcome.pop("clusters")
         if len(found.centroids) < count:
             log.warning(FEWER, fold, len(found.centroids), count, len(chosen.rows))
-        write_table(unit / "curves.tsv", curves[0], curves)
-        np.savez(unit / "clusters.npz", **vars(found))
-        record = network.cpu().save(unit, outcome)
-        return {
-            **outcome,
-            "k": len(found.centroids),
-            "components": len(found.scale),
-            **chosen.facts(),
-            "fit_on": fit_on,
-            "precision": computed,
-            "made_by": {
-                "encoder": f"deepcluster:{backbone}",
-                "checkpoint": record["sha256"],
-                **chosen.made,
-            },
-        }
+        facts = chosen.write(unit, network, found, outcome, encoder=f"deepcluster:{backbone}")
+        return {**facts, "precision": computed}
 
     commit(clusters, shard, fit, upstream=[folder, splits], only=set(placed))
     shutil.rmtree(work, ignore_errors=True)
