@@ -72,7 +72,7 @@ def test_every_variant_and_seed_is_run_as_far_as_its_metrics(folder):
     assert snakemake.calls == [
         [
             *(sys.executable, "-m", "workflow.tools.run", f"results/{study}/metrics.tsv"),
-            *("--cores", "3", "--configfile", f"results/mine-ablation/{study[5:]}.yaml"),
+            *("--cores", "3", "--configfile", f"results/mine-ablation/plan/{study[5:]}.yaml"),
             *("--quiet", "rules"),
         ]
         for study in studies
@@ -82,7 +82,7 @@ def test_every_variant_and_seed_is_run_as_far_as_its_metrics(folder):
 def test_the_config_of_a_run_is_whole_and_checked_in_beside_the_table(folder):
     Path("sheet with = sign.tsv").touch()
     run(Snakemake(), "--config", "slides=sheet with = sign.tsv", "weights=w", "slides_per_shard=3")
-    config = yaml.safe_load(Path("results/mine-ablation/consistency-seed1.yaml").read_text())
+    config = yaml.safe_load(Path("results/mine-ablation/plan/consistency-seed1.yaml").read_text())
     expected = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     expected |= {"study": "mine-consistency-seed1", "seed": 1, "slides_per_shard": 3}
     expected |= {"slides": "sheet with = sign.tsv", "weights": "w"}
@@ -94,7 +94,7 @@ def test_the_config_of_a_run_is_whole_and_checked_in_beside_the_table(folder):
 
 def test_the_table_holds_paired_differences(folder, capsys):
     assert run(Snakemake()) == 0
-    rows = read_table(Path("results/mine-ablation/table.tsv"))
+    rows = read_table(Path("results/mine-ablation/plan/table.tsv"))
     assert tuple(rows[0]) == COLUMNS
     assert [(row["variant"], row["seed"], row["value"], row["difference"]) for row in rows] == [
         ("baseline", "0", "0.5", ""),
@@ -107,7 +107,7 @@ def test_the_table_holds_paired_differences(folder, capsys):
     said = capsys.readouterr().out
     assert "| tile auroc, classifier | consistency |" in said
     assert "| +0.075 [-0.243, +0.393] | 2 of 2 | 2 of 2 |" in said  # 12.706 * 0.025 either way
-    assert Path("results/mine-ablation/differences.svg").read_text().startswith("<?xml")
+    assert Path("results/mine-ablation/plan/differences.svg").read_text().startswith("<?xml")
 
 
 def test_a_stopped_ablation_continues_and_makes_nothing_twice(folder, capsys):
@@ -129,7 +129,7 @@ def test_a_failing_variant_stops_no_other_and_the_table_says_so(folder, capsys):
     said = capsys.readouterr().out
     assert "consistency, seed 0 did not finish" in said and "logs/mine-consistency-seed0" in said
     assert "| +0.100 | 1 of 2 | 1 of 2 |" in said
-    rows = read_table(Path("results/mine-ablation/table.tsv"))
+    rows = read_table(Path("results/mine-ablation/plan/table.tsv"))
     assert [row["value"] for row in rows if row["variant"] == "consistency"] == ["", "0.7", "0.7"]
 
 
@@ -160,7 +160,7 @@ def test_what_a_dry_run_leaves_is_no_beginning(folder):
 def test_old_numbers_of_a_run_that_fails_do_not_count(folder, capsys):
     run(Snakemake())
     assert run(Snakemake(fails=["mine-baseline-seed0"])) == 1
-    rows = read_table(Path("results/mine-ablation/table.tsv"))
+    rows = read_table(Path("results/mine-ablation/plan/table.tsv"))
     values = [(row["variant"], row["seed"], row["value"]) for row in rows]
     assert values[:2] == [("baseline", "0", ""), ("baseline", "1", "0.6")]
     assert values[3:5] == [("consistency", "0", ""), ("consistency", "1", "0.7")]

@@ -37,15 +37,15 @@ def table(*arguments):
 def test_every_method_has_times_memory_and_ratios_to_ours():
     found = table("--methods", "sklearn P", "faiss")
     assert {key: len(numbers) for key, numbers in found.items()} == {
-        ("PCA", "ours, streamed"): 3,  # wall, CPU, peak
+        ("PCA", "ours"): 3,  # wall, CPU, peak
         ("PCA", "sklearn PCA"): 6,  # and their ratios
-        ("20", "ours, streamed"): 4,  # and the distance
+        ("20", "ours"): 4,  # and the distance
         ("20", "faiss.Kmeans"): 8,
     }
     for key, numbers in found.items():
         assert all(math.isfinite(number) and number > 0 for number in numbers), (key, numbers)
         assert numbers[2] > 20  # MB: NumPy alone is more
-    ours, others = found["20", "ours, streamed"], found["20", "faiss.Kmeans"]
+    ours, others = found["20", "ours"], found["20", "faiss.Kmeans"]
     assert others[4:] == pytest.approx([ours[i] / others[i] for i in range(4)], rel=0.02)
     assert 0.9 < others[7] < 1.1  # both are k-means
 
@@ -78,7 +78,7 @@ def test_a_cell_without_an_answer_has_a_row(clustering, monkeypatch, tmp_path):
     monkeypatch.setattr(clustering, "watch", lambda command, limit_s: next(answers))
     rows = clustering.compare(tmp_path, 20, 3, given)
     assert [row[2:6] for row in rows] == [
-        ("ours, streamed", "over 9 s", "", "1,234"),
+        ("ours", "over 9 s", "", "1,234"),
         ("sklearn MiniBatchKMeans", "failed (-9)", "", "99"),
     ]
     assert {len(row) for row in rows} == {len(clustering.HEAD) + len(clustering.RATIOS)}

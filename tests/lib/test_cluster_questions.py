@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
+from workflow.lib import cluster_questions
 from workflow.lib.bootstrap import resample
 from workflow.lib.cluster_questions import ENRICHMENT, Assigned, answers, enriched
 from workflow.lib.enrichment import recall_patients
@@ -54,8 +55,9 @@ def test_clusters_that_are_labels():
     found = values(BY_LABEL)
     assert found["nmi"] == found["ari"] == found["purity"] == 1
     assert found["nmi_site"] == pytest.approx(0)
-    # Without A, x has cluster 1 alone and y has both, so that A looks like y; so do the others.
-    assert found["site_accuracy"] == 0
+    # Without A, x has cluster 1 alone. So has y without C, and the guess is shared; without D it
+    # has cluster 0 alone, and A looks like y. So do the others.
+    assert found["site_accuracy"] == 0.25
 
 
 def test_nmi_agrees_with_scikit_learn():
@@ -69,6 +71,14 @@ def test_nmi_agrees_with_scikit_learn():
     for metric, of in (("nmi_site", "site"), ("nmi_patient", "patient")):
         names = [getattr(slide, of) for slide, _ in tiles]
         assert found[metric] == pytest.approx(normalized_mutual_info_score(names, clusters))
+
+
+def test_blocks_of_replicates_give_the_same_intervals(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = slides(*((f"p{n}", "ab"[n % 2], "xy"[n // 6], rng.integers(1, 9, 4)) for n in range(12)))
+    whole = ask(rows)
+    monkeypatch.setattr(cluster_questions, "BLOCK", 17)  # two replicates of 4 x 2 cells at once
+    np.testing.assert_equal(ask(rows), whole)
 
 
 def test_what_cannot_be_asked_is_left_out():

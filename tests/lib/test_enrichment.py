@@ -38,12 +38,15 @@ def test_a_site_is_guessed_from_the_slides_of_other_patients():
     counts = np.array([[10, 0], [10, 0], [0, 10], [9, 1], [5, 5]])
     patients, sites = np.array([0, 0, 1, 2, 3]), np.array([0, 0, 0, 1, 1])
     found = guess_sites(counts, patients, sites)
-    # For patient 0, site 0 is (1, 11) / 12 and site 1 is (15, 7) / 22: ten tiles of cluster 0 are
-    # of site 1. For patient 1, site 0 is (21, 1) / 22: ten tiles of cluster 1 are of site 1.
-    # For patient 2, site 0 is (21, 11) / 32 and site 1 (6, 6) / 12:
-    # 9 log(21/32) + log(11/32) = -4.858 > 10 log(1/2) = -6.931.
-    # For patient 3, site 1 is (10, 2) / 12: 5 log(21/32 11/32) = -7.445 > 5 log(20/144) = -9.870.
-    assert found.tolist() == [[0, 1], [0, 1], [0, 1], [1, 0], [1, 0]]
+    # For patient 0, site 0 is patient 1, (1, 11) / 12, and site 1 is in turn (6, 6) / 12, without
+    # patient 2, and (10, 2) / 12, without 3: ten tiles of cluster 0 are of site 1 both times.
+    # For patient 1, site 0 is (21, 1) / 22: ten tiles of cluster 1 are of site 1 both times.
+    # For patient 2, site 1 is (6, 6) / 12, 10 log(1/2) = -6.93, and site 0 is without patient 0
+    # (1, 11) / 12, 9 log(1/12) + log(11/12) = -22.45; without 1 (21, 1) / 22, 9 log(21/22) +
+    # log(1/22) = -3.51: once right, once wrong.
+    # For patient 3, site 1 is (10, 2) / 12, 5 log(20/144) = -9.87; site 0 5 log(11/144) = -12.9 or
+    # 5 log(21/484) = -15.7.
+    assert found.tolist() == [[0, 1], [0, 1], [0, 1], [0.5, 0.5], [0, 1]]
 
 
 @settings(max_examples=30, deadline=None)
@@ -55,10 +58,32 @@ def test_guesses_agree_with_scikit_learn(seed):
     counts = rng.integers(0, 30, (18, 5)) + 10 * np.eye(5, dtype=int)[sites]
     found = guess_sites(counts, patients, sites)
     for patient in range(9):
-        own = patients == patient
-        model = MultinomialNB(alpha=1, fit_prior=False).fit(counts[~own], sites[~own])
-        expected = model.predict_joint_log_proba(counts[own]).argmax(1)
-        assert (found[own].argmax(1) == expected).all() and (found[own].max(1) == 1).all()
+        own, site = patients == patient, patient % 3
+        expected = np.zeros((2, 3))
+        for turn in range(3):  # patients 3 turn, 3 turn + 1 and 3 turn + 2 are of the three sites
+            left = [patient, *(3 * turn + other for other in range(3) if other != site)]
+            rest = ~np.isin(patients, left)
+            model = MultinomialNB(alpha=1, fit_prior=False).fit(counts[rest], sites[rest])
+            expected += np.eye(3)[model.predict_joint_log_proba(counts[own]).argmax(1)] / 3
+        np.testing.assert_allclose(found[own], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("members", [2, 3, 6])
+def test_sites_that_are_alike_are_told_by_chance_alone(members):
+    """Patients differ, sites do not: leaving a patient out must not speak against its own site."""
+    rng, sites = np.random.default_rng(0), np.repeat([0, 1], members)
+    right = []
+    for _ in range(400):
+        counts = [rng.multinomial(60, share) for share in rng.dirichlet(np.ones(8), 2 * members)]
+        found = guess_sites(np.array(counts), np.arange(2 * members), sites)
+        right.append(found[np.arange(2 * members), sites].mean())
+    assert np.mean(right) == pytest.approx(0.5, abs=4 * np.std(right) / 20)  # four standard errors
+
+
+def test_a_patient_of_two_sites_is_left_out_of_both():
+    counts = np.array([[5, 0], [0, 5], [5, 0], [0, 5]])
+    patients, sites = np.array([0, 0, 1, 2]), np.array([0, 1, 0, 1])
+    assert guess_sites(counts, patients, sites)[:2].tolist() == [[1, 0], [0, 1]]
 
 
 def test_one_cluster_says_nothing_of_a_site():

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 
 from workflow.lib.clusters import nearest, project
@@ -46,6 +48,16 @@ def test_values_that_differ_by_rounding_only_are_not_distinct():
     blocks = [np.array([[0.1], [-0.0]]), np.array([[0.10000001], [0.0], [-0.00001]])]
     assert distinct_rows(blocks, 10, decimals=4) == 2
     assert distinct_rows(blocks, 10) == 5
+
+
+def test_looking_for_distinct_rows_takes_no_copy_of_all():
+    rows = np.zeros((200_000, 16), np.float32)
+    rows[-1] = 1
+    tracemalloc.start()
+    assert distinct_rows(rows, 10, decimals=4) == 2
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows.nbytes / 4
 
 
 def test_the_best_of_several_runs_is_kept():

@@ -19,6 +19,7 @@ from workflow.lib.tables import NOT_DEFINED
 
 ENRICHMENT = ("fold", "cluster", "of", "name", "tiles", "patients", "share", "expected")
 ENRICHMENT += ("log2_enrichment", "low", "high")
+BLOCK = 1 << 22  # cells of weighted tables held at once: memory does not grow with replicates
 Answer = Callable[[np.ndarray], dict[str, np.ndarray]]  # weights (B, P) -> values (B,) by name
 
 # Constants; and NMI with patients, which changes with how many different ones a replicate draws.
@@ -77,8 +78,11 @@ def enriched(slides: Sequence[Assigned], *, replicates: int, seed: int) -> Itera
         chosen = _named(slides, of)
         if not chosen:
             continue
-        names, table = _tabulate(chosen, sorted({slide.patient for slide in chosen}), of)
-        draws = 0 if of == "patient" else replicates
+        if of == "patient":  # by patient, this table would be empty but for its diagonal
+            names, table, draws = *_sum_up(chosen), 0
+        else:
+            patients = sorted({slide.patient for slide in chosen})
+            names, table, draws = *_tabulate(chosen, patients, of), replicates
         for row in enrich(table, replicates=draws, seed=seed):
             if of != "patient" or row.tiles:
                 cells = (row.cluster, of, names[row.name], row.tiles, row.patients, row.share)
@@ -121,6 +125,13 @@ def _tabulate(
     return names, tabulate(counts, rows, columns, shape=(len(patients), len(names)))
 
 
+def _sum_up(slides: Sequence[Assigned]) -> tuple[list[str], np.ndarray]:
+    """The patients, sorted, and tiles (1, K, C) by cluster and patient."""
+    names, columns = _index(slides, "patient")
+    counts = np.stack([slide.counts for slide in slides])
+    return names, tabulate(counts, np.zeros(len(slides), int), columns, shape=(1, len(names)))
+
+
 def _index(slides: Sequence[Assigned], of: str) -> tuple[list[str], np.ndarray]:
     names, columns = np.unique([getattr(slide, of) for slide in slides], return_inverse=True)
     return names.tolist(), columns
@@ -132,16 +143,27 @@ def _places(slides: Sequence[Assigned], patients: Sequence[str]) -> np.ndarray:
 
 def _ask_labels(slides: Sequence[Assigned], patients: Sequence[str], seed: int) -> Answer:
     _, table = _tabulate(slides, patients, "label")
-    return lambda weights: clusters_against_labels(np.tensordot(weights, table, 1))
+    return lambda weights: _agreement(weights, table)
 
 
 def _ask_sites(slides: Sequence[Assigned], patients: Sequence[str], seed: int) -> Answer:
     _, table = _tabulate(slides, patients, "site")
 
     def answer(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"nmi_site": clusters_against_labels(np.tensordot(weights, table, 1))["nmi"]}
+        return {"nmi_site": _agreement(weights, table)["nmi"]}
 
     return answer
+
+
+def _agreement(weights: np.ndarray, table: np.ndarray) -> dict[str, np.ndarray]:
+    """clusters_against_labels of every row of weights (B, P), by tiles (P, K, C) by patient."""
+    step = max(1, BLOCK // table[0].size)
+    each = table.astype(np.float64)  # whole numbers still, which BLAS adds up faster
+    parts = [
+        clusters_against_labels(np.tensordot(weights[start : start + step].astype(float), each, 1))
+        for start in range(0, len(weights), step)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _guess_sites(slides: Sequence[Assigned], patients: Sequence[str], seed: int) -> Answer:
@@ -158,9 +180,9 @@ def _guess_sites(slides: Sequence[Assigned], patients: Sequence[str], seed: int)
 
 
 def _guess_patients(slides: Sequence[Assigned], patients: Sequence[str], seed: int) -> Answer:
-    names, own = _index(slides, "patient")
+    names, table = _sum_up(slides)
+    own = np.searchsorted(names, [slide.patient for slide in slides])
     counts = np.stack([slide.counts for slide in slides])
-    table = tabulate(counts, np.zeros(len(slides), int), own, shape=(1, len(names)))[0]
     recall = recall_patients(counts, own, seed=seed)
     columns = np.searchsorted(patients, names)
 
@@ -169,7 +191,7 @@ def _guess_patients(slides: Sequence[Assigned], patients: Sequence[str], seed: i
         with np.errstate(invalid="ignore"):
             accuracy = drawn @ recall / drawn.sum(1)
         same = np.ones(len(weights))
-        nmi = float(clusters_against_labels(table)["nmi"])
+        nmi = float(clusters_against_labels(table[0])["nmi"])
         chance = 1 / len(names)
         return {
             "nmi_patient": nmi * same,

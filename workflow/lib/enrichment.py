@@ -12,6 +12,7 @@ import numpy as np
 from workflow.lib.bootstrap import interval, resample
 
 PSEUDO = 0.5  # tiles added to both sides of a ratio, so that none is infinite
+ROUNDS = 20  # patients of a site that are left out in turn
 TIE = 1e-9  # of log likelihoods: less apart is equal, in whatever order they were summed
 
 
@@ -59,15 +60,29 @@ def guess_sites(counts: np.ndarray, patients: np.ndarray, sites: np.ndarray) -> 
 
     counts: (S, K); patients, sites: (S,) int, sites 0 .. G - 1, each with two patients at least.
     Multinomial naive Bayes with one tile added to every cluster of a site (Laplace) and all sites
-    equally likely beforehand. A slide is judged by the slides of the other patients only, which
-    puts its own site at a disadvantage: with few patients, less than chance is no finding.
+    equally likely beforehand. A slide is judged by the slides of the other patients only. A site
+    with a patient less is known less well, so one is left out of every other site too: each of them
+    in turn, up to ROUNDS, and the guesses are averaged. Without, sites that are alike would be
+    guessed less often than by chance.
     """
-    groups = int(sites.max()) + 1
-    guesses = np.empty((len(counts), groups))
+    members = [np.unique(patients[sites == site]) for site in range(int(sites.max()) + 1)]
+    tiles = [
+        np.stack([counts[(sites == site) & (patients == patient)].sum(0) for patient in those])
+        for site, those in enumerate(members)
+    ]
+    wholes = [each.sum(0) for each in tiles]
+    guesses = np.zeros((len(counts), len(members)))
     for patient in np.unique(patients):
         own = patients == patient
-        others = np.stack([counts[~own & (sites == site)].sum(0) for site in range(groups)])
-        guesses[own] = _share(counts[own] @ _log_likelihood(others).T)
+        turns = [
+            np.flatnonzero(those == patient) if patient in those else np.arange(len(those))
+            for those in members
+        ]
+        rounds = min(ROUNDS, max(map(len, turns)))
+        for number in range(rounds):
+            left = [each[turn[number % len(turn)]] for each, turn in zip(tiles, turns, strict=True)]
+            others = np.stack(wholes) - np.stack(left)
+            guesses[own] += _share(counts[own] @ _log_likelihood(others).T) / rounds
     return guesses
 
 

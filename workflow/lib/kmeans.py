@@ -9,6 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from workflow.lib.clusters import nearest
 
+LOOK = 1 << 12  # rows rounded at once to see whether they differ
+
 
 def kmeans(
     points: np.ndarray, count: int, *, iterations: int, restarts: int, rng: np.random.Generator
@@ -83,8 +85,10 @@ def distinct_rows(
     """
     seen: set[bytes] = set()
     for block in [rows] if isinstance(rows, np.ndarray) else rows:
-        for row in block if decimals is None else block.round(decimals) + 0.0:
-            seen.add(row.tobytes())
-            if len(seen) >= enough:
-                return len(seen)
+        for start in range(0, len(block), LOOK):
+            part = block[start : start + LOOK]
+            for row in part if decimals is None else part.round(decimals) + 0.0:
+                seen.add(row.tobytes())
+                if len(seen) >= enough:
+                    return len(seen)
     return len(seen)

@@ -4,9 +4,11 @@
         --configfile config/glas.yaml --seeds 0 1 2 --cores 2 [--config slides=SHEET weights=FOLDER]
 
 Every variant of the first file runs as a study of its own, results/STUDY-VARIANT-seedN, as far as
-its metrics.tsv. What came out goes to results/STUDY-ablation: the config of every run, table.tsv
-(its columns: workflow/lib/ablation.py) and differences.svg; a table goes to the terminal. The same
-command continues where it was stopped; what follows ` -- ` is handed to snakemake.
+its metrics.tsv. What came out goes to results/STUDY-ablation/FILE (here: clusters): the config of
+every run, table.tsv (its columns: workflow/lib/ablation.py) and differences.svg; a table goes to
+the terminal. The same command continues where it was stopped; what follows ` -- ` is handed to
+snakemake. Run all of it on machines of one kind: what one has trained in bfloat16 is not trained
+again by another that computes in float32.
 
 What runs have in common is made once: a run begins with what an earlier one has made, that of its
 baseline or of the seed before (workflow/lib/inheriting.py says why this is safe). Where the
@@ -55,7 +57,7 @@ def main(arguments: list[str], run: Runner | None = None) -> int:
     if faults:
         sys.stderr.writelines(f"  {fault}\n" for fault in ["Nothing was run:", *faults])
         return 1
-    folder = Path("results", f"{study['study']}-ablation")
+    folder = Path("results", f"{study['study']}-ablation", options.variants.stem)
     finished, notes, status = run_all(configs, study["study"], folder, options, run or snakemake)
     variants = list(dict.fromkeys(variant for variant, _ in configs))
     targets = ablation.read_targets(plan)
