@@ -54,6 +54,15 @@ def test_a_weight_of_two_is_the_tile_twice():
     assert np.allclose(doubled, repeated)
 
 
+def test_rounding_lifts_no_perfect_ranking_above_one():
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) < 24
+    weights = 1 / rng.integers(1, 60, size=(500, 60))  # as slides with so many tiles have
+    auroc, precision = ranking(truth.astype(float), truth, weights)
+    assert auroc == pytest.approx(1) and precision == pytest.approx(1)
+    assert auroc.max() <= 1 and precision.max() <= 1
+
+
 def test_blocks_do_not_change_the_numbers(monkeypatch):
     scores, truth = made_up(3)
     weights = resample(400, replicates=30, seed=1)

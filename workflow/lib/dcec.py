@@ -20,7 +20,7 @@ from workflow.lib.autoencoders import Autoencoder
 from workflow.lib.bags import TileBag
 from workflow.lib.clusters import by_size
 from workflow.lib.fitting import derive_seed
-from workflow.lib.inference import infer, read_ahead, to_input
+from workflow.lib.inference import embed_rows, read_ahead, to_input
 from workflow.lib.monitors import Watched
 from workflow.lib.pseudo_labels import changed
 
@@ -157,12 +157,10 @@ class Course:
         self.optimiser = torch.optim.Adam(parameters, lr=rate)
 
     def _embed(self, rows: np.ndarray) -> np.ndarray:
-        codes = np.empty((len(rows), self.model.dim), np.float32)
-        size = {"batch": self.batch_size, "device": self.device}
-        read = lambda span: self.bag.read(rows[span.start : span.stop])  # noqa: E731
-        for part, found in infer(self.model.embed, read, len(rows), **size):
-            codes[part] = found
-            self._check_finite(float(found.sum()), rows[part])
+        size = {"dim": self.model.dim, "batch": self.batch_size, "device": self.device}
+        codes = embed_rows(self.model.embed, self.bag.read, rows, **size)
+        broken = ~np.isfinite(codes).all(axis=1)
+        self._check_finite(float(codes[broken].sum()), rows[broken])
         return codes
 
     def _probe(self) -> float:
@@ -229,9 +227,8 @@ def train(
             course.begin(count)
         loss, moved = course.epoch(epoch, every=every, tolerance=tolerance)
         if moved is not None:
-            state["stopped_by"] = (
-                f"{moved:.2%} of the tiles changed their cluster: they stand still"
-            )
+            share = f"{moved:.2%} of the tiles"
+            state["stopped_by"] = f"{share} changed their cluster: they stand still"
         row = {"epoch": epoch + 1, "split": "train", "loss": loss, **course.measure()}
         log.info("Epoch %d of %d: loss %.4f.", epoch + 1, total, loss)
         state |= {"epoch": epoch + 1, "curves": [*state["curves"], row]}
@@ -239,12 +236,12 @@ def train(
         if state["stopped_by"]:
             break
     course.model.eval()
-    centroids = course.centroids.detach().cpu().numpy()
-    sizes = np.bincount(course.ids.numpy(), minlength=len(centroids))
-    if lost := int((sizes == 0).sum()):
-        log.warning("%d of %d clusters lost all their tiles: left out.", lost, len(sizes))
+    began = course.centroids.detach().cpu().numpy()
+    centroids = by_size(began, np.bincount(course.ids.numpy(), minlength=len(began)))
+    if lost := len(began) - len(centroids):
+        log.warning("%d of %d clusters lost all their tiles: left out.", lost, len(began))
     return {
-        "centroids": by_size(centroids, sizes),
+        "centroids": centroids,
         "loss": course.distance(),
         "curves": state["curves"],
         "best_epoch": state["epoch"],

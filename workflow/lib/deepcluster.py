@@ -26,7 +26,7 @@ from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.clusters import Clusters, assign
 from workflow.lib.devices import mixed
 from workflow.lib.fitting import derive_seed, set_momentum
-from workflow.lib.inference import infer, read_ahead, to_input
+from workflow.lib.inference import embed_rows, read_ahead, to_input
 from workflow.lib.monitors import Watched
 from workflow.lib.pseudo_labels import changed, uniform_order, why_to_stop
 
@@ -80,18 +80,8 @@ class Course:
             with mixed(self.device, precision):
                 return self.network.embed(tiles)
 
-        found = infer(
-            embed,
-            lambda span: self.bag.read(rows[span.start : span.stop]),
-            len(rows),
-            batch=self.batch,
-            device=self.device,
-        )
-        features = np.empty(
-            (len(rows), self.network.dim), np.float32
-        )  # once, not in parts and whole
-        for place, part in found:
-            features[place] = part
+        size = {"dim": self.network.dim, "batch": self.batch, "device": self.device}
+        features = embed_rows(embed, self.bag.read, rows, **size)
         broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(broken):
             raise ValueError(

@@ -35,6 +35,23 @@ def infer(
         yield slice(span.start, span.stop), output.float().cpu().numpy()
 
 
+def embed_rows(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    read: Callable[[np.ndarray], np.ndarray],
+    rows: np.ndarray,
+    *,
+    dim: int,
+    batch: int,
+    device: torch.device,
+) -> np.ndarray:
+    """Features (N, dim) float32 by `network` of the tiles `rows` (N,), as read(rows) gives them."""
+    features = np.empty((len(rows), dim), np.float32)  # once, and not in parts and whole
+    of_rows = lambda span: read(rows[span.start : span.stop])  # noqa: E731
+    for place, found in infer(network, of_rows, len(rows), batch=batch, device=device):
+        features[place] = found
+    return features
+
+
 def read_ahead(
     read: Callable[[Indices], np.ndarray], batches: Sequence[Indices]
 ) -> Iterator[tuple[Indices, np.ndarray]]:

@@ -42,7 +42,8 @@ def ranking(
             steps = np.where(gained_tp > 0, gained_tp * tp / (tp + fp), 0.0)
             both = (tp[:, -1] > 0) & (fp[:, -1] > 0)
             precision[rows] = np.where(both, steps.sum(1) / tp[:, -1], np.nan)
-    return auroc, precision
+    # Sums of weights that are no whole numbers round, on some processors to just above 1.
+    return np.minimum(auroc, 1.0), np.minimum(precision, 1.0)
 
 
 def macro_ranking(
