@@ -70,8 +70,9 @@ WRONG = {
         "tile_slide.codec: 'png' is not known; use one of ['lossless', 'jpeg']",
     ),
     "unknown method": (
-        edited(refine_masks__methods=["none", "irn"]),
-        "refine_masks.methods.1: 'irn' is not known; use one of ['none', 'negev']",
+        edited(refine_masks__methods=["none", "magic"]),
+        "refine_masks.methods.1: 'magic' is not known; use one of ['none', 'morphology', 'crf', "
+        "'negev']",
     ),
     "no method": (
         edited(refine_masks__methods=[]),
@@ -194,8 +195,8 @@ CONTRADICTIONS = {
         "give both the same backbone",
     ),
     "even dilation": (
-        edited(train_decoder__negev__dilate_px=4),
-        "train_decoder.negev.dilate_px: 4 has no middle pixel; use an odd number",
+        edited(train_negev__dilate_px=4),
+        "train_negev.dilate_px: 4 has no middle pixel; use an odd number",
     ),
 }
 

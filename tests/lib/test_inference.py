@@ -38,6 +38,19 @@ def test_a_batch_that_does_not_fit_is_halved(caplog):
     assert "8 tiles do not fit" in caplog.text and "compute.batch" in caplog.text
 
 
+def test_what_stands_beside_a_tile_stays_beside_it_also_when_halved():
+    def small(x, beside):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x[:, 0, 0, 0] * 255 - beside
+
+    maps, pixels = torch.arange(9.0), tiles(9)
+    found = infer(
+        small, lambda i: pixels[list(i)], 9, batch=5, device=CPU, beside=lambda rows: maps[rows]
+    )
+    assert np.concatenate([values for _, values in found]) == pytest.approx(0, abs=1e-5)
+
+
 def test_one_tile_that_does_not_fit_is_an_error():
     def none(_x):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -12,7 +12,8 @@ from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder
 from workflow.lib.fitting import fit
 from workflow.lib.negev import NO_SEED
-from workflow.lib.seed_lessons import SeedLesson, cam_bag, make_sampler, mask_bag
+from workflow.lib.seed_bags import cam_bag, mask_bag
+from workflow.lib.seed_lessons import SeedLesson, make_sampler
 
 SIDE = 32
 STILL = {"flips": False, "rotations": False, "crop": 1, "colour_jitter": 0.0}

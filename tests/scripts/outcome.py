@@ -80,10 +80,11 @@ def build(study: Path) -> None:
     visit(features, shard("extract_features"), _describe, upstream=[study / "tiles"])
 
 
-def write_maps(study: Path, method: str, probability) -> None:
+def write_maps(study: Path, method: str, probability, masks=()) -> None:
     """Heatmaps of the test slides and refined tiles of val and test slides, both folds.
 
-    `probability(slide)` gives the whole map (HEIGHT, WIDTH) float.
+    `probability(slide)` gives the whole map (HEIGHT, WIDTH) float; `masks` are the slides whose
+    pixel masks the method learnt from.
     """
 
     def refine(slide: Slide, folder: Path) -> dict:
@@ -91,7 +92,7 @@ def write_maps(study: Path, method: str, probability) -> None:
         maps = [whole[y : y + TILE, x : x + TILE] for y, x in CORNERS[: count(slide.slide)]]
         group = create_group(folder / "refined.zarr", {"downsample": 1, "method": method})
         write_rows(group, "probability", np.array(maps, np.uint16).reshape(-1, TILE, TILE))
-        return {"tiles": len(maps)}
+        return {"tiles": len(maps), "masks": list(masks)}
 
     def stitch(slide: Slide, folder: Path) -> dict:
         covered = np.full((HEIGHT, WIDTH), bool(count(slide.slide)))

@@ -91,7 +91,7 @@ class Finished:
             commit(index, self.shard("train_classifier"), self.train)
         for method in set(self.methods) - {"none"}:
             index = self.root / f"decoders/{method}/fold0.json"
-            commit(index, self.shard("train_decoder", {"a": 1}), self.train)
+            commit(index, self.shard("train_negev", {"a": 1}), self.train)
         if mask is not None:
             file = self.root / "mask.png"
             Image.fromarray(mask).save(file)

@@ -110,6 +110,16 @@ def test_rows_say_how_many_masks_chose_their_threshold(study):
     assert used["all", "miou@best_val"] == "2"
 
 
+def test_rows_of_a_supervised_method_say_how_many_masks_it_learnt_from(study):
+    truth = lambda slide: 0.2 + 0.6 * outcome.truth(slide)  # noqa: E731
+    outcome.write_maps(study, "unet", truth, masks=["d", "e", "f"])
+    rows, _ = evaluate(study, "unet")
+    used = {key: row["pixel_masks_used"] for key, row in rows.items()}
+    assert used["0", "pxap"] == used["all", "miou@otsu_val"] == "3"
+    assert used["0", "miou@best_val"] == "3"  # d chose the threshold as well
+    assert used["1", "miou@best_val"] == "4"
+
+
 def test_masks_of_test_slides_never_move_a_threshold(study):
     outcome.write_maps(study, "negev", lambda slide: 0.2 + 0.6 * outcome.truth(slide))
     before, _ = evaluate(study)

@@ -17,6 +17,18 @@ from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest
 from workflow.scripts.refine_masks import refine_masks
 
+SETTINGS = {
+    "morphology": {"open_um": 0, "min_object_um2": 300, "max_hole_um2": 300},
+    "crf": {
+        "position_um": 9.0,
+        "colour": 20.0,
+        "bilateral_weight": 1.0,
+        "smooth_um": 2.0,
+        "smooth_weight": 1.0,
+        "iterations": 3,
+    },
+}
+
 
 def give_decoder(study):
     """A decoder that was not trained, but whose answers are not constant either."""
@@ -28,16 +40,16 @@ def give_decoder(study):
     recipe = manifest(trained)["recipe"]
     commit(
         index,
-        cohort.shard("train_decoder"),
-        lambda folder: model.save(folder, {}, trained_on=recipe),
+        cohort.shard("train_negev"),
+        lambda folder: {"masks": model.save(folder, {}, trained_on=recipe) or []},
         upstream=[study.splits],
     )
     return index, model
 
 
-def refine(study, method, decoder=None, *, downsample=1, cam_scale="minmax"):
+def refine(study, method, decoder=None, *, downsample=1, cam_scale="minmax", **own):
     index = study.root / "refined" / method / "fold0" / "all.json"
-    settings = {"downsample": downsample, "cam_scale": cam_scale}
+    settings = {"downsample": downsample, "cam_scale": cam_scale, **own}
     where = (study.tiles, study.cams, study.splits, study.classifier, decoder, index)
     made_of = cohort.shard("refine_masks", **settings)
     refine_masks(*where, shard=made_of, fold=0, method=method, **settings, **COMPUTE)
@@ -69,6 +81,16 @@ def test_method_negev_is_the_probability_of_the_decoder(study):
     found = probability(folder, "n3") / 65535
     assert found == pytest.approx(expected, abs=1e-4)
     assert found.std() > 0.01
+
+
+@pytest.mark.parametrize("method", ["morphology", "crf"])
+def test_methods_that_are_not_learnt_change_the_cam(study, method):
+    folder = refine(study, method, **{method: SETTINGS[method]})
+    found, cam = probability(folder, "p3") / 65535, probability(refine(study, "none"), "p3") / 65535
+    assert found.shape == cam.shape and not np.array_equal(found, cam)
+    assert np.corrcoef(found.ravel(), cam.ravel())[0, 1] > 0.5
+    assert manifest(folder / "p3")["facts"]["quantity"] == "evidence"
+    assert manifest(folder / "p3")["facts"]["masks"] == []
 
 
 def test_downsampling_averages_areas(study):

@@ -114,8 +114,10 @@ EDITS = {
     ),
     "a swapped pair of values": (
         lambda s: s.edit_config(
-            "train_decoder",
-            negev={"epochs": 1, "foreground_pixels": 2, "background_pixels": 1},
+            "train_negev",
+            epochs=1,
+            foreground_pixels=2,
+            background_pixels=1,
         ),
         DECODER,
     ),

@@ -26,7 +26,7 @@ SMALL = {
     "tile_slide": {"mpp": 1.0, "tile_px": 64, "stride_px": 64},
     "train_clusters": {"count": 3, "pca": 4, "restarts": 1},
     "train_classifier": {"epochs": 1, "patience": 1},
-    "train_decoder": {"negev": {"epochs": 1, "foreground_pixels": 1, "background_pixels": 2}},
+    "train_negev": {"epochs": 1, "foreground_pixels": 1, "background_pixels": 2},
     "evaluate_masks": {"bootstrap": 100},
     "evaluate_classifier": {"bootstrap": 100},
     "evaluate_clusters": {"bootstrap": 100},

@@ -131,12 +131,8 @@ def _threshold_faults(config: dict) -> Iterator[str]:
             f"make_pseudo_masks.background: {pseudo['background']} is not below foreground, "
             f"{pseudo['foreground']}"
         )
-    for method, settings in config["train_decoder"].items():
-        if settings["dilate_px"] % 2 == 0:
-            yield (
-                f"train_decoder.{method}.dilate_px: {settings['dilate_px']} has no middle pixel; "
-                "use an odd number"
-            )
+    if (side := config["train_negev"]["dilate_px"]) % 2 == 0:
+        yield f"train_negev.dilate_px: {side} has no middle pixel; use an odd number"
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

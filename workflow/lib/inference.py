@@ -15,23 +15,28 @@ MPP_TOLERANCE = 0.05  # share; scanners of the same nominal power differ by abou
 
 
 def infer(
-    network: Callable[[torch.Tensor], torch.Tensor],
+    network: Callable[..., torch.Tensor],
     read: Callable[[Sequence[int]], np.ndarray],
     count: int,
     *,
     batch: int,
     device: torch.device,
+    beside: Callable[[slice], torch.Tensor] | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Rows and `network` of them for tiles 0 .. count - 1, `batch` at a time.
 
     read(indices) gives tiles (B, t, t, 3) uint8; the next batch is read while one is computed.
     network takes RGB (B, 3, t, t) float32 in 0..1 on `device` and gives one tensor (B, ...),
     which comes back as a float32 array. When a batch does not fit on the GPU it is halved.
+    beside(rows) gives a tensor (B, ...) of those tiles that the network takes as well.
     """
     spans = [range(start, min(start + batch, count)) for start in range(0, count, batch)]
     for span, pixels in read_ahead(read, spans):
         with torch.inference_mode():  # not around the yield: it would reach into the caller
-            output = _halving(network, to_input(pixels, device))
+            given = [to_input(pixels, device)]
+            if beside:
+                given.append(beside(slice(span.start, span.stop)).to(device))
+            output = _halving(network, *given)
         yield slice(span.start, span.stop), output.float().cpu().numpy()
 
 
@@ -93,11 +98,12 @@ def check_tiles(
         )
 
 
-def _halving(network: Callable[[torch.Tensor], torch.Tensor], tiles: torch.Tensor) -> torch.Tensor:
+def _halving(network: Callable[..., torch.Tensor], *given: torch.Tensor) -> torch.Tensor:
     try:
-        return network(tiles)
+        return network(*given)
     except torch.OutOfMemoryError:
-        if len(tiles) == 1:
+        if (count := len(given[0])) == 1:
             raise
-        log.warning("%d tiles do not fit on the GPU; trying half. Lower compute.batch.", len(tiles))
-    return torch.cat([_halving(network, half) for half in tiles.tensor_split(2)])
+        log.warning("%d tiles do not fit on the GPU; trying half. Lower compute.batch.", count)
+    halves = zip(*(each.tensor_split(2) for each in given), strict=True)
+    return torch.cat([_halving(network, *half) for half in halves])

@@ -1,4 +1,10 @@
-"""How methods are called in pictures and on the page."""
+"""The methods of the refine stage and of clustering, and how they are called for people."""
 
-METHODS = {"none": "CAM, unrefined", "negev": "NEGEV"}
+METHODS = {
+    "none": "CAM, unrefined",
+    "morphology": "CAM, cleaned",
+    "crf": "CAM, CRF",
+    "negev": "NEGEV",
+}
+UNLEARNT = ("none", "morphology", "crf")  # every other method has a rule that trains it
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}

@@ -30,7 +30,10 @@ CURVE_STEP = 5  # a point every 0.005 is more than a figure can show
 
 @dataclass(frozen=True)
 class Counted:
-    """A tested slide against its truth (`pixel_metrics.count_bands`), or a note why not."""
+    """A tested slide against its truth (`pixel_metrics.count_bands`), or a note why not.
+
+    masks: slides whose pixel masks its models learnt from; none, but for supervised methods.
+    """
 
     slide: str
     patient: str
@@ -38,6 +41,7 @@ class Counted:
     counts: np.ndarray  # (2, 1001) int64
     uncovered: int
     note: str | None = None
+    masks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,13 @@ def metric_rows(
 
     pxap, pxap_chance, truth_uncovered; per rule threshold@rule, dice_fg@rule ... miou@rule. A slide
     without a pixel under a tile is in no n but that of truth_uncovered: nothing was compared.
+    pixel_masks_used counts the masks that models learnt from or a threshold was chosen with.
     """
     draws = {"replicates": replicates, "seed": seed}
     rows = []
     for fold, members in _pools(slides):
         about = {"fold": fold, "level": "pixel", "method": method}
+        learnt = frozenset().union(*(slide.masks for slide in members))
         ranked = measure_ranking(
             np.stack([slide.counts for slide in members]),
             np.array([slide.uncovered for slide in members]),
@@ -108,13 +114,13 @@ def metric_rows(
         )
         for name, measured in ranked.items():
             n = len(members) if name == "truth_uncovered" else _compared(members)
-            rows.append(metric_row(name, *measured, n=n, **about))
+            rows.append(metric_row(name, *measured, n=n, pixel_masks_used=len(learnt), **about))
         for rule in sorted({threshold.rule for threshold in thresholds}):
             chosen = {t.fold: t for t in thresholds if t.rule == rule}
             parted = [slide for slide in members if slide.fold in chosen]
             if not parted:
                 continue
-            voices = frozenset().union(*(chosen[slide.fold].masks for slide in parted))
+            voices = learnt.union(*(chosen[slide.fold].masks for slide in parted))
             about |= {"n": _compared(parted), "pixel_masks_used": len(voices)}
             if fold in chosen:
                 rows.append(metric_row(f"threshold@{rule}", chosen[fold].value, **about))

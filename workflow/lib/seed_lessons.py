@@ -1,55 +1,21 @@
 """NEGEV as a lesson for the training loop: tiles, their evidence, and seeds fresh every step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
-import zarr
 
 from workflow.lib.augmentation import cut, jitter_colour, orient
-from workflow.lib.bags import TileBag
-from workflow.lib.cams import upsample
 from workflow.lib.decoders import Decoder
 from workflow.lib.devices import mixed
 from workflow.lib.fitting import derive_seed
 from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_seeds
+from workflow.lib.seed_bags import SeedBag
 
 TERMS = ("loss", "seed_loss", "negative_loss")
 Sample = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-
-
-class SeedBag:
-    """Tiles with the maps that their seeds are drawn from.
-
-    tiles: labelled 1 where the slide is of the fully negative class, else 0.
-    maps(indices) -> (B, t, t): evidence in 0..1, or pseudo-masks where `thinned` is False.
-    """
-
-    def __init__(
-        self, tiles: TileBag, maps: Callable[[torch.Tensor], torch.Tensor], *, thinned: bool
-    ) -> None:
-        self.tiles, self.maps, self.thinned = tiles, maps, thinned
-        self.negative = tiles.label.bool()
-
-
-def cam_bag(tiles: TileBag, evidence: Sequence[torch.Tensor], tile_px: int) -> SeedBag:
-    """Seeds from cams: `evidence` holds (N, h, w) float in 0..1 for each slide of `tiles`."""
-    rows = [torch.from_numpy(tiles.row[tiles.slide.numpy() == k]) for k in range(len(evidence))]
-    kept = [maps[mine] for maps, mine in zip(evidence, rows, strict=True)]
-    cams = torch.cat(kept) if kept else torch.zeros(0, 1, 1)
-    return SeedBag(tiles, lambda indices: upsample(cams[indices], tile_px), thinned=True)
-
-
-def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
-    """Seeds from pseudo-masks: `masks` holds (N, t, t) uint8 for each slide of `tiles`."""
-
-    def maps(indices: torch.Tensor) -> torch.Tensor:
-        where = zip(tiles.slide[indices].tolist(), tiles.row[indices.numpy()], strict=True)
-        return torch.from_numpy(np.stack([masks[slide][int(row)] for slide, row in where]))
-
-    return SeedBag(tiles, maps, thinned=False)
 
 
 def make_sampler(

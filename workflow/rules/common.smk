@@ -105,22 +105,22 @@ def page_facts(wildcards):
     return {"config": shown, "page": [IDENTITIES.of(file) for file in sorted(page)]}
 
 
-def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, drop=()):
+def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, section=None):
     """Params function: the recipe of a job, the one param that Snakemake records.
 
     shared   names of study-wide settings that the script asks for (seed, classes, negative ...)
     slide    what of a slide's row and files this stage reads itself
     made_of  other inputs that are not files of the workflow, such as a checkpoint's hash
-    drop     keys of the config section that only shape the workflow
+    section  gives the settings that a job reads, where it is not the whole section of the rule
     """
     known = shared_settings(config)
-    section = {key: value for key, value in config.get(stage, {}).items() if key not in drop}
-    settings = section | {key: known[key] for key in shared}
+    settings = {key: known[key] for key in shared}
 
     def params(wildcards):
         members = SHARDS[wildcards.shard] if "shard" in wildcards.keys() else list(SLIDES)
         slides = {name: slide(SLIDES[name]) for name in members}
-        current = make_recipe(stage, settings, slides, made_of(wildcards))
+        own = section(wildcards) if section else config.get(stage, {})
+        current = make_recipe(stage, own | settings, slides, made_of(wildcards))
         IDENTITIES.save()
         if notes := os.environ.get("MICROTOME_EXPLAIN"):
             for output in workflow.get_rule(stage).output:

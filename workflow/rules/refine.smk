@@ -1,12 +1,20 @@
 """
-From what the classifier saw to every pixel, one decoder per fold and method.
+From what the classifier saw to every pixel, by one method or several side by side.
     needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv
-    gives   decoders/{method}/fold{fold}.json           model.safetensors and its curves
+    gives   decoders/{method}/fold{fold}.json           what a method learns, and its curves
             refined/{method}/fold{fold}/{shard}.json    probability per pixel, val and test slides
 """
 
+from workflow.lib.names import UNLEARNT
 
-rule train_decoder:
+
+def refine_settings(wildcards):
+    """The settings that a method reads: those of every method, and its own section."""
+    read = ("downsample", "cam_scale", wildcards.method)
+    return {key: value for key, value in config["refine_masks"].items() if key in read}
+
+
+rule train_negev:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
         cams=every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json"),
@@ -14,18 +22,18 @@ rule train_decoder:
         splits=f"{RESULTS}/splits.tsv",
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     output:
-        decoder=f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
+        decoder=f"{RESULTS}/decoders/negev/fold{{fold}}.json",
     log:
-        f"{LOGS}/train_decoder/{{method}}.fold{{fold}}.log",
+        f"{LOGS}/train_negev/fold{{fold}}.log",
     conda:
         "../../envs/learning.yaml"
     threads: 4
     resources:
         mem_mb=memory(4000),
     params:
-        recipe=recipe("train_decoder", shared=["seed", "negative", "cam_scale"]),
+        recipe=recipe("train_negev", shared=["seed", "negative", "cam_scale"]),
     script:
-        "../scripts/train_decoder.py"
+        "../scripts/train_negev.py"
 
 
 rule refine_masks:
@@ -36,7 +44,7 @@ rule refine_masks:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
         decoder=lambda wildcards: (
             []
-            if wildcards.method == "none"
+            if wildcards.method in UNLEARNT
             else f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json"
         ),
     output:
@@ -48,6 +56,6 @@ rule refine_masks:
     resources:
         mem_mb=memory(3000),
     params:
-        recipe=recipe("refine_masks", drop=["methods"]),
+        recipe=recipe("refine_masks", section=refine_settings),
     script:
         "../scripts/refine_masks.py"

@@ -62,7 +62,9 @@ def evaluate_masks(
     placed = read_table(splits)
     units, facts = tiles[0].parent, checks[0].parent
     tested = [row for row in placed if row["split"] == "test" and row["slide"] in masks]
-    counted = [_count(row, heatmaps[0].parent, facts, masks) for row in tested]
+    counted = [
+        _count(row, heatmaps[0].parent, refined[0].parents[1], facts, masks) for row in tested
+    ]
     findings = {row["slide"] for row in placed if row["label"] != negative}
     thresholds = []
     for folder in sorted({index.parent for index in refined}) if tested else []:
@@ -79,7 +81,9 @@ def evaluate_masks(
     log.info("%s: %d of %d slides compared with pixel truth.", method, compared, len(counted))
 
 
-def _count(row: dict[str, str], maps: Path, facts: Path, masks: dict[str, Path | None]) -> Counted:
+def _count(
+    row: dict[str, str], maps: Path, refined: Path, facts: Path, masks: dict[str, Path | None]
+) -> Counted:
     """The heatmap of a tested slide against its truth; a note where that is impossible."""
     slide, about = row["slide"], {key: row[key] for key in ("slide", "patient", "fold")}
     try:
@@ -89,10 +93,11 @@ def _count(row: dict[str, str], maps: Path, facts: Path, masks: dict[str, Path |
         _check_fold(slide, found, row["fold"])
         truth = _truth(masks[slide], facts / slide, found)
         counts, uncovered = count_bands(read_bands(maps / slide / "heatmap.ome.zarr"), truth)
+        learnt = manifest(refined / f"fold{row['fold']}" / slide)["facts"]["masks"]
     except ValueError as error:
         log.warning("%s is left out: %s.", slide, error)
         return Counted(**about, counts=np.zeros((2, BINS), np.int64), uncovered=0, note=str(error))
-    return Counted(**about, counts=counts, uncovered=uncovered)
+    return Counted(**about, counts=counts, uncovered=uncovered, masks=frozenset(learnt))
 
 
 def _validate(

@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from workflow.lib.cams import shrink, slide_evidence, upsample
+from workflow.lib.cams import shrink, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.codes import to_codes
-from workflow.lib.decoders import Decoder, load_decoder
 from workflow.lib.devices import prepare
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
+from workflow.lib.names import UNLEARNT
+from workflow.lib.refiners import BLIND, Refiner, load_refiner, make_refiner
+from workflow.lib.seed_bags import read_evidence
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 
@@ -37,6 +38,8 @@ def refine_masks(
     method: str,
     downsample: int,
     cam_scale: str,
+    morphology: dict | None = None,
+    crf: dict | None = None,
     device: str,
     batch: int,
     threads: int,
@@ -44,51 +47,55 @@ def refine_masks(
     """Write what `method` makes of the validation and test slides, tile by tile.
 
     `none` is the scaled and upsampled cam itself: a probability, or, scaled by `minmax`, evidence
-    relative to the slide. Any other method is its decoder's foreground
-    probability. A tile that could not be read has probability 0.
+    relative to the slide, and so is what `morphology` and `crf` make of it. Any other method has
+    been learnt, and gives probabilities. A tile that could not be read has probability 0.
     """
     placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
     only = {row["slide"] for row in placed if row["split"] != "train"}
-    if (method == "none") != (decoder is None):
+    if (method in UNLEARNT) != (decoder is None):
         raise ValueError(f"method {method} comes {'with' if decoder else 'without'} a decoder")
     where = prepare(device, threads=threads)
-    source = cams.parent if decoder is None else decoder.with_suffix("")
+    settings = {"morphology": morphology, "crf": crf}.get(method) or {}
+    masks = [] if decoder is None else manifest(decoder.with_suffix(""))["facts"]["masks"]
 
     @functools.cache  # once for the shard, and only if a slide needs it
-    def network() -> Decoder:
-        trained = classifier.with_suffix("")
-        identity = manifest(trained)["recipe"]
-        model = load_decoder(source, Classifier.load(trained), trained_on=identity)
-        return model.to(where, memory_format=torch.channels_last)
+    def network() -> Classifier:
+        return Classifier.load(classifier.with_suffix(""))
 
-    def from_cams(slide: Slide, store: Tiles) -> Iterator[np.ndarray]:
-        group = open_group(source / slide.slide / "cams.zarr")
-        classes, facts = group.attrs["classes"], manifest(source / slide.slide)["facts"]
-        cam = slide_evidence(group["cams"][:], classes, facts, scale=cam_scale)
-        for part in cam.split(batch):
-            yield shrink(upsample(part, store.attrs["tile_px"]), downsample).numpy()
+    @functools.cache
+    def refiner(mpp: float) -> Refiner:
+        if decoder is None:
+            return make_refiner(method, settings, mpp=mpp)
+        identity = manifest(classifier.with_suffix(""))["recipe"]
+        learnt = decoder.with_suffix("")
+        return load_refiner(method, learnt, network(), trained_on=identity, device=where)
 
-    def from_decoder(store: Tiles) -> Iterator[np.ndarray]:
-        made_for = network().classifier
-        check_tiles(
-            f"The decoder of fold {fold}",
-            expects=(made_for.tile_px, made_for.mpp),
-            tiles=(store.attrs["tile_px"], store.attrs["mpp"]),
+    def maps(slide: Slide, store: Tiles) -> Iterator[np.ndarray]:
+        side, mpp = store.attrs["tile_px"], store.attrs["mpp"]
+        evidence = read_evidence(cams.parent / slide.slide, cam_scale)
+        if method in BLIND:
+            for part in evidence.split(batch):
+                yield shrink(refiner(mpp)(None, upsample(part, side)), downsample).numpy()
+            return
+        if decoder is not None:
+            made_for = (network().tile_px, network().mpp)
+            check_tiles(f"The decoder of fold {fold}", expects=made_for, tiles=(side, mpp))
+        found = infer(
+            lambda pixels, seen: shrink(refiner(mpp)(pixels, seen), downsample),
+            store.batch,
+            len(store),
+            batch=batch,
+            device=where,
+            beside=lambda rows: upsample(evidence[rows], side),
         )
-
-        def refine(pixels: torch.Tensor) -> torch.Tensor:
-            return shrink(network().probability(pixels), downsample)
-
-        for _, maps in infer(refine, store.batch, len(store), batch=batch, device=where):
-            yield maps
+        yield from (block for _, block in found)
 
     def work(slide: Slide, folder: Path) -> dict:
         store = Tiles(tiles.parent / slide.slide / "tiles.zarr")
-        maps = from_cams(slide, store) if decoder is None else from_decoder(store)
 
         def codes() -> Iterator[np.ndarray]:
             start = 0
-            for block in maps:
+            for block in maps(slide, store):
                 block[store.bad[start : start + len(block)]] = 0.0
                 start += len(block)
                 yield to_codes(block)
@@ -99,11 +106,11 @@ def refine_masks(
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
         finding = manifest(cams.parent / slide.slide)["facts"]["class"]
-        relative = decoder is None and cam_scale == "minmax"
+        relative = method in UNLEARNT and cam_scale == "minmax"
         quantity = "evidence" if relative else "probability"
-        return {"tiles": len(store), "class": finding, "quantity": quantity}
+        return {"tiles": len(store), "class": finding, "quantity": quantity, "masks": masks}
 
-    made_from = [tiles.parent, cams.parent] + ([] if decoder is None else [source])
+    made_from = [tiles.parent, cams.parent] + ([decoder.with_suffix("")] if decoder else [])
     visit(refined, shard, work, upstream=made_from, only=only)
 
 

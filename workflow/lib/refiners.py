@@ -1,0 +1,43 @@
+"""From evidence to a probability per pixel: what each method of the refine stage does to tiles.
+
+A refiner takes RGB tiles (B, 3, t, t) float in 0..1 and their evidence (B, t, t) float in 0..1, and
+gives a probability (B, t, t) in 0..1. A learnt one may look at the tiles alone; one of BLIND looks
+at the evidence alone, so that its tiles need not be read and are None.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from workflow.lib.classifiers import Classifier
+from workflow.lib.decoders import Decoder, load_decoder
+from workflow.lib.morphology import clean
+from workflow.lib.random_fields import RandomField
+
+Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
+
+BLIND = ("none", "morphology")
+
+
+def make_refiner(method: str, settings: Mapping, *, mpp: float) -> Refiner:
+    """A refiner that nothing is learnt for; settings: those of its own, mpp: of the tiles."""
+    if method == "none":
+        return lambda _, evidence: evidence
+    if method == "morphology":
+        return lambda _, evidence: clean(evidence, **settings, mpp=mpp)
+    if method == "crf":
+        return RandomField(**settings, mpp=mpp)
+    raise ValueError(f"method {method!r} has to be learnt before it can refine")
+
+
+def load_refiner(
+    method: str, folder: Path, classifier: Classifier, *, trained_on: str, device: torch.device
+) -> Refiner:
+    """The refiner that was learnt into `folder`, on the frozen classifier `trained_on`.
+
+    Raises ValueError, naming the file, as `load_decoder` does.
+    """
+    model: Decoder = load_decoder(folder, classifier, trained_on=trained_on)
+    model.to(device, memory_format=torch.channels_last)
+    return lambda tiles, _: model.probability(tiles)

@@ -1,0 +1,78 @@
+"""Tiles of a fold with the maps that their seeds are drawn from: cams or pseudo-masks."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from workflow.lib.bags import TileBag, open_bag
+from workflow.lib.cams import slide_evidence, upsample
+from workflow.lib.stores import open_group
+from workflow.lib.units import manifest, usable
+
+log = logging.getLogger(__name__)
+
+
+class SeedBag:
+    """Tiles with the maps that their seeds are drawn from.
+
+    tiles: labelled 1 where the slide is of the fully negative class, else 0.
+    maps(indices) -> (B, t, t): evidence in 0..1, or pseudo-masks where `thinned` is False.
+    """
+
+    def __init__(
+        self, tiles: TileBag, maps: Callable[[torch.Tensor], torch.Tensor], *, thinned: bool
+    ) -> None:
+        self.tiles, self.maps, self.thinned = tiles, maps, thinned
+        self.negative = tiles.label.bool()
+
+
+def cam_bag(tiles: TileBag, evidence: Sequence[torch.Tensor], tile_px: int) -> SeedBag:
+    """Seeds from cams: `evidence` holds (N, h, w) float in 0..1 for each slide of `tiles`."""
+    rows = [torch.from_numpy(tiles.row[tiles.slide.numpy() == k]) for k in range(len(evidence))]
+    kept = [maps[mine] for maps, mine in zip(evidence, rows, strict=True)]
+    cams = torch.cat(kept) if kept else torch.zeros(0, 1, 1)
+    return SeedBag(tiles, lambda indices: upsample(cams[indices], tile_px), thinned=True)
+
+
+def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
+    """Seeds from pseudo-masks: `masks` holds (N, t, t) uint8 for each slide of `tiles`."""
+
+    def maps(indices: torch.Tensor) -> torch.Tensor:
+        where = zip(tiles.slide[indices].tolist(), tiles.row[indices.numpy()], strict=True)
+        return torch.from_numpy(np.stack([masks[slide][int(row)] for slide, row in where]))
+
+    return SeedBag(tiles, maps, thinned=False)
+
+
+def open_seed_bag(
+    tiles: Path,
+    evidence: Path,
+    placed: Mapping[str, Mapping],
+    split: str,
+    *,
+    negative: str | None,
+    cam_scale: str | None,
+) -> SeedBag:
+    """The seed bag of the slides of one split, from their units in the folders given.
+
+    placed: rows of splits.tsv by slide. cam_scale: how cams become evidence; None where
+    `evidence` holds pseudo-masks. Slides whose unit is not usable are left out.
+    """
+    slides = usable(evidence, [s for s, row in placed.items() if row["split"] == split])
+    bag = open_bag(tiles, {slide: placed[slide]["label"] == negative for slide in slides})
+    log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slides))
+    if cam_scale is None:
+        groups = [open_group(evidence / slide / "pseudo_masks.zarr") for slide in bag.slides]
+        return mask_bag(bag, [group["pseudo_masks"] for group in groups])
+    cams = [read_evidence(evidence / slide, cam_scale) for slide in bag.slides]
+    return cam_bag(bag, cams, bag.stores[0].attrs["tile_px"] if bag.slides else 1)
+
+
+def read_evidence(unit: Path, scale: str) -> torch.Tensor:
+    """Evidence (N, h, w) float32 in 0..1 of the slide whose cams are in the folder `unit`."""
+    group, facts = open_group(unit / "cams.zarr"), manifest(unit)["facts"]
+    return slide_evidence(group["cams"][:], group.attrs["classes"], facts, scale=scale)
