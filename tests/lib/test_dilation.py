@@ -12,11 +12,11 @@ from workflow.lib import checkpoints
 from workflow.lib.backbones import Backbone
 from workflow.lib.dilation import DILATABLE
 
-# Beside the shift of pooled kernels: locations of the old map are [shift::factor] of the new one.
+# (backbone, stride): shift. Locations of the old map are [shift::factor] of the new one, because
+# a pooling that is padded to keep the size of the map sees its pixels around its middle.
 QUICK = {
     ("resnet18", 16): 0,
     ("resnet18", 8): 0,
-    ("vgg11", 16): 0,
     ("vgg11", 8): 1,
     ("squeezenet1_1", 8): 1,
     ("alexnet", 8): 2,
@@ -116,7 +116,7 @@ def test_the_pyramid_of_a_dilated_backbone_has_one_map_per_stride():
     assert torch.equal(made(tiles(64)), maps[-1])
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11", "squeezenet1_1"])
+@pytest.mark.parametrize("name", ["resnet18", "alexnet"])
 @torch.no_grad()
 def test_what_was_dilated_twice_is_what_was_dilated_once(name):
     once, twice = dilated(name, 8), dilated(name, 16).dilate(8)
@@ -124,7 +124,7 @@ def test_what_was_dilated_twice_is_what_was_dilated_once(name):
     assert (once.taps, once.strides) == (twice.taps, twice.strides)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "inception_v3"])
+@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
 def test_a_stride_that_no_map_passes_changes_nothing(name):
     made = Backbone(name)
     before = str(made.trunk), made.taps, made.strides
@@ -157,7 +157,15 @@ def test_what_is_recorded_rebuilds_it():
 
 
 @pytest.mark.parametrize(
-    "name", ["inception_v3", "googlenet", "densenet121", "convnext_tiny", "mobilenet_v3_small"]
+    "name",
+    [
+        "densenet121",
+        "mobilenet_v3_small",
+        "efficientnet_b0",
+        pytest.param("inception_v3", marks=pytest.mark.slow),
+        pytest.param("googlenet", marks=pytest.mark.slow),
+        pytest.param("convnext_tiny", marks=pytest.mark.slow),
+    ],
 )
 def test_a_backbone_that_cannot_is_a_sentence_with_those_that_can(name):
     with pytest.raises(ValueError, match=f"{name} cannot have .* stride 8.*null.*resnet.*vgg"):
