@@ -29,6 +29,19 @@ WRONG = {
         "train_classifier.balance: 'slides' is not known; use one of ['classes', 'clusters', "
         "'none']",
     ),
+    "pooling of another stage": (
+        edited(train_classifier__pooling="top_k"),
+        "train_classifier.pooling: 'top_k' is not known; use one of ['gap', 'max', 'lse', "
+        "'wildcat', 'attention']",
+    ),
+    "sharpness of nothing": (
+        edited(train_classifier__heads__lse__sharpness=0),
+        "train_classifier.heads.lse.sharpness: 0 is not above 0",
+    ),
+    "stride between strides": (
+        edited(train_classifier__stride=12),
+        "train_classifier.stride: 12 is not known; use one of [8, 16, 32, None]",
+    ),
     "consistency above all": (
         edited(make_cams__consistency=1.5),
         "make_cams.consistency: 1.5 is above 1, the highest value",

@@ -60,7 +60,11 @@ def bags(counts=(10, 14, 6), reads=math.inf, clusters=None):
     return learn, TileBag(["v0", "v1"], [Store(0, 4, 90), Store(1, 6, 91)], [0, 1])
 
 
-def classifier(name="squeezenet1_1"):
+HEADS = {"lse": {"sharpness": 10}, "wildcat": {"maps": 2, "share": 0.3, "alpha": 0.5}}
+
+
+def classifier(name="squeezenet1_1", pooling="gap"):
     torch.manual_seed(0)
     backbone = build_backbone(name, checkpoint="random", weights=None, seed=0)
-    return Classifier(backbone, ["plain", "striped"], tile_px=SIDE, mpp=1.0)
+    head = {"pooling": pooling, "settings": HEADS.get(pooling)}
+    return Classifier(backbone, ["plain", "striped"], tile_px=SIDE, mpp=1.0, **head)

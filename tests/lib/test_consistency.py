@@ -50,7 +50,7 @@ def model():
 def shared(model):
     """Evidence of 5 clusters of locations at a stride of 8."""
     with torch.no_grad():
-        _, maps = look(model, TILES, 2)
+        _, _, maps = look(model, TILES, 2)
     rows = sample([maps], 20, seed=0)
     found, _ = fit(rows, clusters=5, pca=4, iterations=5, restarts=1, seed=0)
     evidence = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
@@ -186,6 +186,17 @@ def test_what_is_saved_comes_back(tmp_path, shared):
 
 
 @torch.no_grad()
+def test_the_logits_are_not_the_mean_of_the_cam_where_the_classifier_takes_another(model, shared):
+    maximal = Classifier(model.backbone, model.classes, tile_px=SIDE, mpp=1.0, pooling="max")
+    for evidence, weight in ((None, 0.0), (shared, 0.7)):
+        maker = CamMaker(maximal.eval(), evidence, weight=weight)
+        shape = maker.shape(SIDE, torch.device("cpu"))
+        cams, logits = maker.split(maker(TILES).numpy(), shape)
+        assert np.array_equal(logits, maximal.logits(TILES).numpy())
+        assert logits != pytest.approx(cams.mean(axis=(2, 3)), abs=1e-3)
+
+
+@torch.no_grad()
 def test_the_logits_stay_the_classifiers(model, shared):
     alone = CamMaker(model, None, weight=0.0)
     mixed = CamMaker(model, shared, weight=0.7)
@@ -197,7 +208,7 @@ def test_the_logits_stay_the_classifiers(model, shared):
     finer = mixed.shape(SIDE, torch.device("cpu"))
     corrected, again = mixed.split(mixed(TILES).numpy(), finer)
     assert np.array_equal(again, logits)
-    _, maps = look(model, TILES, 2)
+    _, _, maps = look(model, TILES, 2)
     assert corrected.shape == (3, *finer) and finer[1:] == tuple(maps.shape[2:]) != shape[1:]
     own = np.stack([upsample(torch.from_numpy(cams[:, c]), finer[1]) for c in (0, 1)], axis=1)
     expected = 0.3 * own + 0.7 * shared.of(maps).numpy()

@@ -53,6 +53,31 @@ def test_every_kind_of_backbone_and_odd_sides_give_full_resolution(name, side):
     assert len(decoder.channels) == len(decoder.classifier.backbone.channels)
 
 
+@pytest.mark.parametrize(
+    ("name", "stride", "maps"),
+    [
+        ("resnet18", 16, 4),
+        ("resnet18", 8, 3),
+        ("squeezenet1_1", 8, 3),
+        pytest.param("vgg11", 8, 3, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("side", [64, 100])
+def test_a_dilated_backbone_is_decoded_from_one_map_per_stride(tmp_path, name, stride, maps, side):
+    frozen = classifier(name)
+    frozen.backbone.dilate(stride)
+    decoder = Decoder(frozen, SMALL).eval()
+    with torch.no_grad():
+        expected = decoder(tiles(1, side))
+    assert expected.shape == (1, 2, side, side) and len(decoder.channels) == maps
+    decoder.save(tmp_path, {}, trained_on="abc")
+    (tmp_path / "c").mkdir()
+    frozen.save(tmp_path / "c", {})
+    again = load_decoder(tmp_path, Classifier.load(tmp_path / "c"), trained_on="abc")
+    with torch.no_grad():
+        assert torch.equal(again(tiles(1, side)), expected)
+
+
 def test_the_published_channels_are_the_default():
     decoder = Decoder(classifier("squeezenet1_1"))
     assert CHANNELS == (256, 128, 64, 32, 16)

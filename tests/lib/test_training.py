@@ -33,6 +33,15 @@ def test_it_learns_and_tells_how(tmp_path, precision):
     assert "validation loss" in found["chosen_by"] and not model.training
 
 
+@pytest.mark.parametrize("pooling", ["max", "lse", "wildcat", "attention"])
+def test_every_pooling_learns(tmp_path, pooling):
+    model = classifier(pooling=pooling)
+    model.backbone.dilate(8)  # 3 x 3 locations, of which there is something to pool
+    found = train(model, *bags((20, 20)), work=tmp_path, **SETTINGS | {"epochs": 6})
+    best = [row for row in found["curves"] if row["split"] == "val"][found["best_epoch"] - 1]
+    assert best["accuracy"] > 0.8 and best["auroc"] > 0.9
+
+
 def test_the_model_is_left_as_it_was_in_its_best_epoch(tmp_path):
     """A learning rate that ruins it: validation at the end gives the best row, not the last."""
     model, (learn, val) = classifier(), bags()

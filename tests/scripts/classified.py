@@ -5,7 +5,10 @@ from workflow.scripts.train_classifier import train_classifier
 
 SETTINGS = {
     "backbone": "squeezenet1_1",
+    "stride": None,
     "checkpoint": "random",
+    "pooling": "gap",
+    "heads": {"lse": {"sharpness": 10}, "wildcat": {"maps": 2, "share": 0.2, "alpha": 0.7}},
     "epochs": 6,
     "batch_size": 8,
     "learning_rate": 5e-3,

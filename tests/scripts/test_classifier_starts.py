@@ -86,6 +86,24 @@ def test_a_frozen_start_is_exactly_what_was_learnt_without_labels(study, channel
         assert torch.allclose(found.logits(tiles), found.head(features), atol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["gap", "attention"])
+def test_a_start_can_be_dilated_and_pooled_otherwise(study, pooling):
+    root, slides = study
+    network = write_network(root)
+    settings = {"stride": 8, "pooling": pooling, "backbone_learning_rate_factor": 0.0}
+    found = Classifier.load(learn_from(root, slides, network, **settings))
+    learnt = ClusterNetwork.load(network.with_suffix("")).backbone
+    expected, own = learnt.state_dict(), found.backbone.state_dict()
+    assert expected.keys() == own.keys()
+    assert all(torch.equal(own[name], expected[name]) for name in own)
+    assert found.backbone.strides == [2, 4, 8] and learnt.strides == [2, 4, 8, 16]
+    assert found.pooling == pooling and found.backbone.sees == "sobel"
+    tiles = torch.rand(2, 3, TILE_PX, TILE_PX)
+    with torch.no_grad():
+        features = learnt.dilate(8)(tiles)
+        assert torch.equal(found.logits(tiles), found.head.logits(features))
+
+
 def test_a_start_that_goes_on_learning_leaves_where_it_began(study):
     root, slides = study
     network = write_network(root)

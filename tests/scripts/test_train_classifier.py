@@ -71,6 +71,30 @@ def test_a_classifier_is_what_the_contract_says(trained):
     assert Classifier.load(unit).classes == CLASSES
 
 
+@pytest.mark.parametrize("pooling", ["max", "lse", "wildcat", "attention"])
+def test_pooling_and_stride_are_those_of_the_classifier(study, pooling):
+    root, slides = study
+    heads = {"lse": {"sharpness": 5}, "wildcat": {"maps": 3, "share": 0.5, "alpha": 0.1}}
+    found = Classifier.load(
+        learn(root, slides, pooling=pooling, stride=8, heads=heads, epochs=2, learning_rate=1e-3)
+    )
+    assert found.pooling == pooling and found.settings == heads.get(pooling, {})
+    assert found.backbone.strides[-1] == 8
+    side = found.cam(torch.rand(1, 3, 64, 64)).shape[-1]
+    assert side == 7  # 3 at its own stride of 16
+    logits = open_group(classify(root, slides) / "f" / "scores.zarr")["logits"][:]
+    tiles = Tiles(root / "tiles" / "f" / "tiles.zarr").batch(range(4))
+    with torch.no_grad():
+        expected = found.logits(torch.from_numpy(tiles).permute(0, 3, 1, 2) / 255).numpy()
+    assert np.allclose(logits, expected, atol=1e-4)
+
+
+def test_a_backbone_that_cannot_be_dilated_stops_before_training(study):
+    root, slides = study
+    with pytest.raises(ValueError, match="densenet121 cannot have .* stride 8.*set stride to null"):
+        learn(root, slides, backbone="densenet121", stride=8)
+
+
 def test_nothing_is_left_of_the_work(trained):
     root, _ = trained
     assert sorted(path.name for path in (root / "classifiers").iterdir()) == ["fold0", "fold0.json"]

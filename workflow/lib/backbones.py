@@ -13,6 +13,7 @@ from torchvision import models
 
 from workflow.lib import checkpoints
 from workflow.lib.channels import STATISTICS, Channels
+from workflow.lib.dilation import PROBE_PX, dilate, outline, stride_of
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ FAMILIES = (
 )
 HEADS = ("avgpool", "dropout", "fc", "classifier", "AuxLogits", "aux1", "aux2")
 CHAINS = ("features", "layers", "trunk_output")  # what torchvision calls a chain inside a model
-PROBE_PX = 256  # a side at which every stride of every family is plain to see
 
 
 class Normalise(nn.Module):
@@ -60,6 +60,7 @@ class Backbone(nn.Module):
 
     channels: of the feature maps of `pyramid`, shallow to deep
     strides: tile pixels per pixel of each map, to the nearest power of two
+    stride: the most that `dilate` left it with; None as the backbone comes
     sees: what it is shown of the tile, given as `channels`: rgb, sobel or hed (channels.py)
     mean, std: of what it is shown, RGB in 0..1 or those channels, as the weights expect it
     """
@@ -75,19 +76,30 @@ class Backbone(nn.Module):
         self.name, self.mean, self.std, self.sees = name, list(mean), list(std), channels
         self.show = Channels(channels)
         self.normalise = Normalise(mean, std)
-        self.trunk = _trunk(name)
+        self.trunk, self.stride = _trunk(name), None
         self.taps, self.channels, self.strides = self._probe()
 
     def record(self) -> dict:
         """What `rebuild` needs beside the weights, as JSON."""
-        facts = {"mean": self.mean, "std": self.std}
+        facts = {"mean": self.mean, "std": self.std, "stride": self.stride}
         return {"backbone": self.name, "channels": self.sees, **facts}
 
     @classmethod
     def rebuild(cls, record: dict) -> "Backbone":
         """The architecture that `record` told of, its weights not yet in it."""
-        seen = record.get("channels", "rgb")  # not recorded before there was a choice
-        return cls(record["backbone"], record["mean"], record["std"], seen)
+        seen = record.get("channels", "rgb")  # not recorded before there was a choice, nor stride
+        made = cls(record["backbone"], record["mean"], record["std"], seen)
+        return made.dilate(record["stride"]) if record.get("stride") else made
+
+    def dilate(self, stride: int) -> "Backbone":
+        """Keep the last map at `stride` at most, weights as they are (dilation.py); itself.
+
+        Maps that now have the same stride count as one: the pyramid has the deepest of them.
+        """
+        dilate(self.name, self._blocks(), stride)
+        self.stride = stride
+        self.taps, self.channels, self.strides = self._probe()
+        return self
 
     def pyramid(self, tiles: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps (B, C, h, w), shallow to deep, of RGB tiles (B, 3, H, W) in 0..1.
@@ -110,18 +122,9 @@ class Backbone(nn.Module):
         children = self.trunk.named_children()
         return [b for name, child in children for b in (child if name in CHAINS else [child])]
 
-    @torch.no_grad()
     def _probe(self) -> tuple[list[int], list[int], list[int]]:
-        """Where the pyramid's maps come from, found with tensors that have only a shape."""
-        features, shapes = torch.zeros(1, 3, PROBE_PX, PROBE_PX, device="meta"), []
-        for block in self._blocks():
-            shapeless = {
-                name: tensor.to("meta")
-                for name, tensor in [*block.named_parameters(), *block.named_buffers()]
-            }
-            features = torch.func.functional_call(block.eval(), shapeless, (features,))
-            shapes.append(features.shape)
-        self.trunk.train()
+        """Where the pyramid's maps come from, their channels and their strides."""
+        shapes = outline(self._blocks())
         sides = [shape[-1] for shape in shapes]
         # 0.75: convolutions without padding lose a few pixels, which is not yet another stride.
         shrinks = [after < 0.75 * before for before, after in pairwise(sides)]
@@ -130,9 +133,8 @@ class Backbone(nn.Module):
             for index, last in enumerate([*shrinks, True])
             if last and sides[index] < 0.75 * PROBE_PX
         ]
-        strides = [PROBE_PX / sides[index] for index in taps]
-        rounded = [2 ** round(torch.tensor(stride).log2().item()) for stride in strides]
-        return taps, [shapes[index][1] for index in taps], rounded
+        chosen = [shapes[index] for index in taps]
+        return taps, [shape[1] for shape in chosen], [stride_of(shape) for shape in chosen]
 
 
 def build_backbone(

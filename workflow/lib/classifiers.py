@@ -1,17 +1,17 @@
-"""A tile classifier whose evidence can be seen: backbone, global average pooling, linear head.
+"""A tile classifier whose evidence can be seen: a backbone, and a head on its last feature map.
 
-Because pooling and head are linear, the head applied at every location of the last feature map
-gives the class activation map (Zhou et al., CVPR 2016), whose mean over locations is the logit.
+The head gives evidence at every location, the class activation map, and pools it into the logits
+(workflow/lib/heads.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from workflow.lib.backbones import Backbone
+from workflow.lib.heads import build_head
 from workflow.lib.saved_models import load_model, save_model
 
 
@@ -20,14 +20,22 @@ class Classifier(nn.Module):
 
     classes: names in the order of the scores
     tile_px, mpp: of the tiles that it is trained on
+    pooling, settings: of its head (heads.build_head)
     """
 
     def __init__(
-        self, backbone: Backbone, classes: Sequence[str], *, tile_px: int, mpp: float
+        self,
+        backbone: Backbone,
+        classes: Sequence[str],
+        *,
+        tile_px: int,
+        mpp: float,
+        pooling: str = "gap",
+        settings: Mapping | None = None,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = nn.Linear(backbone.channels[-1], len(classes))
+        self.backbone, self.pooling, self.settings = backbone, pooling, dict(settings or {})
+        self.head = build_head(pooling, backbone.channels[-1], len(classes), self.settings)
         self.classes, self.tile_px, self.mpp = list(classes), tile_px, mpp
 
     def train(self, mode: bool = True) -> "Classifier":
@@ -41,12 +49,19 @@ class Classifier(nn.Module):
 
     def logits(self, tiles: torch.Tensor) -> torch.Tensor:
         """Unnormalised scores (B, C)."""
-        return self.head(self.backbone(tiles).mean(dim=(2, 3)))
+        return self.logits_of(self.backbone(tiles))
 
     def cam(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Evidence (B, C, h, w): the head at every location, bias included, not normalised."""
-        kernel = self.head.weight[:, :, None, None]
-        return functional.conv2d(self.backbone(tiles), kernel, self.head.bias)
+        """Evidence (B, C, h, w) at every location, bias included, not normalised."""
+        return self.cam_of(self.backbone(tiles))
+
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Unnormalised scores (B, C) of the backbone's last feature map (B, D, h, w)."""
+        return self.head.logits(features)
+
+    def cam_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Evidence (B, C, h, w) in the backbone's last feature map (B, D, h, w)."""
+        return self.head.evidence(features)
 
     def pyramid(self, tiles: torch.Tensor) -> list[torch.Tensor]:
         """The backbone's feature maps (B, C, h, w), shallow to deep."""
@@ -55,7 +70,8 @@ class Classifier(nn.Module):
     def save(self, folder: Path, facts: dict) -> None:
         """Write model.safetensors, and model.json with what rebuilds it and `facts`."""
         made_for = {"classes": self.classes, "tile_px": self.tile_px, "mpp": self.mpp}
-        save_model(self, folder, {**facts, **self.backbone.record(), **made_for})
+        head = {"pooling": self.pooling, "head": self.settings}
+        save_model(self, folder, {**facts, **self.backbone.record(), **head, **made_for})
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
@@ -63,6 +79,8 @@ class Classifier(nn.Module):
 
         def build(record: dict) -> "Classifier":
             made_for = {key: record[key] for key in ("tile_px", "mpp")}
-            return cls(Backbone.rebuild(record), record["classes"], **made_for)
+            # Not recorded before there was a choice.
+            head = {"pooling": record.get("pooling", "gap"), "settings": record.get("head", {})}
+            return cls(Backbone.rebuild(record), record["classes"], **head, **made_for)
 
         return load_model(folder, build)

@@ -102,8 +102,7 @@ class CamMaker:
 
     def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
         """Rows (B, C h w + C) of RGB tiles (B, 3, t, t) in 0..1: the cam, then the logits."""
-        cams, maps = look(self.classifier, tiles, self.level)
-        logits = cams.mean(dim=(2, 3))
+        cams, logits, maps = look(self.classifier, tiles, self.level)
         if self.evidence:
             cams = self.evidence.correct(cams, maps, self.weight)
         return torch.cat([cams.flatten(1), logits.to(cams)], dim=1)
@@ -112,7 +111,7 @@ class CamMaker:
     def shape(self, tile_px: int, device: torch.device) -> tuple[int, int, int]:
         """(C, h, w) of the cam of a tile."""
         tile = torch.zeros(1, 3, tile_px, tile_px, device=device)
-        cams, maps = look(self.classifier, tile, self.level)
+        cams, _, maps = look(self.classifier, tile, self.level)
         return (cams.shape[1], *maps.shape[2:])
 
     @staticmethod
@@ -124,11 +123,10 @@ class CamMaker:
 
 def look(
     classifier: Classifier, tiles: torch.Tensor, level: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cams (B, C, h', w') and one map of the pyramid (B, D, h, w), in one pass."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cams (B, C, h', w'), logits (B, C) and one map of the pyramid (B, D, h, w), in one pass."""
     pyramid = classifier.pyramid(tiles)
-    kernel = classifier.head.weight[:, :, None, None]
-    return functional.conv2d(pyramid[-1], kernel, classifier.head.bias), pyramid[level]
+    return classifier.cam_of(pyramid[-1]), classifier.logits_of(pyramid[-1]), pyramid[level]
 
 
 def _resize(cams: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.classifiers import Classifier
 from workflow.lib.cluster_networks import load_backbone
 from workflow.lib.devices import choose_precision, prepare
+from workflow.lib.heads import Pooling
 from workflow.lib.job import run
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
@@ -29,7 +30,10 @@ def train_classifier(
     fold: int,
     classes: list[str],
     backbone: str,
+    stride: int | None,
     checkpoint: str,
+    pooling: Pooling,
+    heads: dict,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -49,6 +53,7 @@ def train_classifier(
     """Write the classifier of `fold`: weights, what they are, and the curves of their training.
 
     network: what DeepCluster learnt on this fold, where `checkpoint` is "deepcluster"
+    heads: the settings of each pooling that has any
     assignments: the clusters of tiles, where `balance` is "clusters"
     """
     folder, learnt = tiles[0].parent, network.with_suffix("") if network else None
@@ -75,8 +80,11 @@ def train_classifier(
             start = load_backbone(learnt)
         else:
             start = build_backbone(backbone, checkpoint=checkpoint, weights=weights, seed=seed)
+        if stride:
+            start.dilate(stride)
         made_for = {key: training.stores[0].attrs[key] for key in ("tile_px", "mpp")}
-        model = Classifier(start, classes, **made_for)
+        head = {"pooling": pooling, "settings": heads.get(pooling)}
+        model = Classifier(start, classes, **head, **made_for)
         sources = [source for source in (folder, clusters, learnt) if source]
         outcome = train(
             model,
