@@ -9,7 +9,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from tests.scripts import clustered
+from tests.scripts import audited, clustered
 from tests.scripts.clustered import picture
 from workflow.lib.cluster_questions import ENRICHMENT
 from workflow.lib.shard import Shard, commit, visit
@@ -147,6 +147,7 @@ class Finished:
         ]
         write_table(self.root / "splits.tsv", placed[0], placed)
         self.write_metrics(self.metrics())
+        audited.write(self.root, self.words["sentence"])
         folder = self.root / "evaluation"
         folder.mkdir(exist_ok=True)
         write_table(folder / "cluster_enrichment.tsv", ENRICHMENT, clustered.enrichment(self))
@@ -222,6 +223,7 @@ class Finished:
             self.root / "verdicts.tsv",
             self.root / "splits.tsv",
             self.root / "metrics.tsv",
+            self.root / "audit.tsv",
             [self.index(f"cluster_maps/{self.clustering}")],
             [self.of_clusters("montages")],
             [self.of_clusters("clusters")],

@@ -2,8 +2,9 @@
 
 REPORT = {"write_report"}
 SUMMARY = {"summarise_study"} | REPORT
+AUDIT = {"audit_folds"} | SUMMARY
 MASK_SCORES = {"evaluate_masks"} | SUMMARY
-STITCH = {"stitch_heatmap", "draw_overlay"} | MASK_SCORES
+STITCH = {"stitch_heatmap", "draw_overlay"} | MASK_SCORES | AUDIT
 REFINE = {"refine_masks"} | STITCH
 DECODER = {"train_decoder"} | REFINE
 PSEUDO_MASKS = {"make_pseudo_masks"} | DECODER
@@ -11,7 +12,7 @@ CAMS = {"make_cams"} | PSEUDO_MASKS
 CLASSIFIER = {"train_classifier", "classify_tiles", "evaluate_classifier"} | CAMS
 CLUSTERED = {
     "assign_clusters", "draw_montages", "draw_cluster_maps", "draw_embeddings", "evaluate_clusters",
-} | SUMMARY  # fmt: skip
+} | AUDIT  # fmt: skip
 CLUSTERS = {"train_clusters"} | CLUSTERED
 # Where a network learns the clusters ...
 LEARNING = {

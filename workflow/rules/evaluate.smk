@@ -66,6 +66,7 @@ rule summarise_study:
         + [f"{RESULTS}/evaluation/probes.tsv"] * PROBED
         + [f"{RESULTS}/evaluation/classifier.tsv"] * LABELLED
         + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
+        audit=f"{RESULTS}/audit.tsv",  # passed, or there is nothing to summarise
     output:
         metrics=f"{RESULTS}/metrics.tsv",
     log:

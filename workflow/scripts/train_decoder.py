@@ -107,7 +107,8 @@ def train_decoder(
         }
         settings = {"method": method, "settings": negev, "cam_scale": cam_scale, "fold": fold}
         model.cpu().save(unit, {**facts, **settings}, trained_on=manifest(trained)["recipe"])
-        return facts
+        learnt_from = {"trained_on": bags["train"].tiles.slides}
+        return {**facts, **learnt_from, "chosen_on": bags["val"].tiles.slides}
 
     # The evidence stands for what it was made from: tiles, classifier, and the cams behind masks.
     commit(decoder, shard, make, upstream=[splits, evidence], only=set(placed))

@@ -36,6 +36,7 @@ def write_report(
     verdicts: Path,
     splits: Path,
     metrics: Path,
+    audit: Path,
     cluster_maps: list[Path],
     montages: list[Path],
     clusters: list[Path],
@@ -101,6 +102,7 @@ def write_report(
             enrichment=tables["cluster_enrichment"],
             config=config,
         ),
+        audit=read_table(audit),
         training=[
             training_chart(
                 name, read_table(trained[name] / "curves.tsv"), unit["facts"]["best_epoch"]
