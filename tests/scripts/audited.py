@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.scripts.outcome import SLIDES, shard
 from tests.synthetic import draw_pixels
+from workflow.lib import cam_quality as quality
 from workflow.lib.audit import COLUMNS, Check
 from workflow.lib.shard import Shard, commit, visit
 from workflow.lib.tables import read_table, write_table
@@ -161,6 +162,15 @@ def write(root, note):
     """An audit.tsv that passed, with a note."""
     passed = Check("twins", 3, "No two alike.", notes=[note])
     write_table(root / "audit.tsv", COLUMNS, [passed.row()])
+
+
+def write_evidence(folder, warning):
+    """A table of pseudo-masks with one fold that was measured and one without a slide."""
+    bare = dict.fromkeys(quality.COLUMNS) | {"slides": 0, "warning": ""}
+    row = bare | {"slides": 3, "foreground": 0.125, "spread": 0.25, "warning": warning}
+    write_table(
+        folder / "pseudo_masks.tsv", quality.COLUMNS, [row | {"fold": 0}, bare | {"fold": 1}]
+    )
 
 
 def none(slide, folder):

@@ -153,6 +153,7 @@ class Finished:
         write_table(folder / "cluster_enrichment.tsv", ENRICHMENT, clustered.enrichment(self))
         if self.classes:
             self.write_labels(folder)
+            audited.write_evidence(folder, self.words["sentence"])
         for method in self.methods:
             fact = dict.fromkeys(MASKS) | {"fold": 0, "method": method, "n_pixels": 9}
             good = {"dice_fg": 0.75, "pxap": 81.25, "foreground": 0.5, "threshold": 0.5}
@@ -217,7 +218,7 @@ class Finished:
     def report(self, max_slides=60, picture_px=250):
         """The page; to be called in the folder above results/ and logs/."""
         tables = ["cluster_enrichment"]
-        tables += ["classifier_slides", "classifier_curves"] * bool(self.classes)
+        tables += ["classifier_slides", "classifier_curves", "pseudo_masks"] * bool(self.classes)
         tables += [f"masks_{m}_{table}" for m in self.methods for table in ("slides", "curves")]
         write_report(
             self.root / "verdicts.tsv",

@@ -138,6 +138,13 @@ def test_the_audit_is_shown(finished):
     assert "twins note 3 No two alike. A sentence." in finished.words()
 
 
+def test_what_speaks_against_the_evidence_is_shown(finished):
+    said = "0 3 12.5% not defined not defined not defined 0.25 not defined"
+    assert said in finished.words()
+    assert "1 0 not defined" in finished.words()
+    assert finished.words().count("A sentence.") == 3  # quarantined, audited, warned of
+
+
 def test_what_was_run_and_what_it_was_made_with(finished):
     words = finished.words()
     assert "tile_slide 1 12.2 2.0 345 1 here" in words

@@ -38,7 +38,7 @@ rule write_report:
         evaluation=expand(
             f"{RESULTS}/evaluation/{{table}}.tsv",
             table=["cluster_enrichment"]
-            + ["classifier_slides", "classifier_curves"] * LABELLED
+            + ["classifier_slides", "classifier_curves", "pseudo_masks"] * LABELLED
             + [f"masks_{method}_{table}" for method in METHODS for table in ("slides", "curves")],
         ),
     output:

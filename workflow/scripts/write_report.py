@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from workflow.lib import summary
+from workflow.lib.cam_quality import quality_table
 from workflow.lib.charts import label_charts, pixel_charts, training_chart
 from workflow.lib.cluster_section import describe_clusters, encoded, learnt_networks
 from workflow.lib.job import run
@@ -102,6 +103,7 @@ def write_report(
             enrichment=tables["cluster_enrichment"],
             config=config,
         ),
+        evidence=quality_table(tables.get("pseudo_masks", [])),
         audit=read_table(audit),
         training=[
             training_chart(
