@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from tests.scripts import audited, clustered
-from tests.scripts.clustered import picture
 from workflow.lib.cluster_questions import ENRICHMENT
 from workflow.lib.shard import Shard, commit, visit
 from workflow.lib.sheet import Slide
@@ -27,7 +26,7 @@ MASKS += ("truth_uncovered", "n_pixels", "note")
 CONFIG = {
     "study": "flat",
     "seed": 7,
-    "labels": {"level": "image", "classes": ["normal", "tumour"], "negative": "normal"},
+    "labels": {"level": "image", "negative": "normal", "permute": False},
     "cluster": {"method": "kmeans", "fit_on": "train"},
     "split_patients": {"group_by": "patient"},
     "tile_slide": {"tile_px": TILE_PX, "mpp": 1},
@@ -81,10 +80,10 @@ class Finished:
         if self.clustering == "kmeans":
             self.visit("features", lambda slide, folder: {}, [tiles])
         maps = f"cluster_maps/{self.clustering}"
-        self.visit(maps, picture("cluster_map.png", (300, 400)), [tiles])
+        self.visit(maps, clustered.picture("cluster_map.png", (300, 400)), [tiles])
         for method in self.methods:
             self.visit(f"heatmaps/{method}", stitch, [tiles])
-            self.visit(f"overlays/{method}", picture("overlay.jpg", (200, 200)), [tiles])
+            self.visit(f"overlays/{method}", clustered.picture("overlay.jpg", (200, 200)), [tiles])
         clustered.build(self)
         if self.classes:
             index = self.root / "classifiers/fold0.json"

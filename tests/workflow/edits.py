@@ -178,6 +178,7 @@ EDITS = {
         PSEUDO_MASKS,
     ),
     "a patient in the sheet": (change_label, SPLITS),
+    "labels that mean nothing": (lambda s: s.edit_config("labels", permute=True), SPLITS),
     "a truth mask": (change_truth, MASK_SCORES),
     "a method left out": (
         lambda s: s.edit_config("refine_masks", methods=["none"]),

@@ -2,3 +2,4 @@
 
 METHODS = {"none": "CAM, unrefined", "negev": "NEGEV"}
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
+PERMUTED = ", permuted labels"  # behind the method of every number that means nothing

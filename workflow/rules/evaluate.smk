@@ -104,6 +104,6 @@ rule summarise_study:
     conda:
         "../../envs/imaging.yaml"
     params:
-        recipe=recipe("summarise_study"),
+        recipe=recipe("summarise_study", shared=["permute"]),
     script:
         "../scripts/summarise_study.py"

@@ -12,7 +12,7 @@ from workflow.lib.charts import label_charts, pixel_charts, training_chart
 from workflow.lib.cluster_section import describe_clusters, encoded, learnt_networks
 from workflow.lib.job import run
 from workflow.lib.label_tables import positive_class
-from workflow.lib.names import METHODS
+from workflow.lib.names import METHODS, PERMUTED
 from workflow.lib.pages import embed_picture, render
 from workflow.lib.provenance import (
     list_choices,
@@ -56,7 +56,10 @@ def write_report(
 ) -> None:
     """Gather tables and pictures of the study into one self-contained page."""
     results, config = metrics.parent, shard.recipe["made_of"]["config"]
-    numbers, tables = read_table(metrics), {path.stem: read_table(path) for path in evaluation}
+    numbers = [
+        row | {"method": row["method"].removesuffix(PERMUTED)} for row in read_table(metrics)
+    ]
+    tables = {path.stem: read_table(path) for path in evaluation}
     study = Study(
         results,
         shard.slides,
