@@ -19,6 +19,7 @@ include: "workflow/rules/classify.smk"
 include: "workflow/rules/cam.smk"
 include: "workflow/rules/refine.smk"
 include: "workflow/rules/stitch.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

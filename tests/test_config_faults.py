@@ -144,6 +144,10 @@ def test_all_faults_at_once():
 
 
 CONTRADICTIONS = {
+    "labels permuted where there are none": (
+        edited(labels__permute=True, labels__classes=[], labels__negative=None),
+        "labels.permute: a study without labels has none to permute; set it to false",
+    ),
     "one class": (
         edited(labels__classes=["tumour"], labels__negative=None),
         "labels.classes: 'tumour' alone cannot be told from anything; name two classes, or none "

@@ -70,6 +70,7 @@ def _tile(slide: Slide, folder: Path) -> dict:
         folder / "tiles.zarr", pixels, count=count, tile_px=TILE_PX, codec="lossless", quality=90
     )
     group.attrs.update({"tile_px": TILE_PX, "stride_px": TILE_PX, "mpp": 1.0, "scale": 1.0})
+    group.attrs.update({"height_px": TILE_PX, "width_px": COUNT * TILE_PX})
     corners = np.stack([np.zeros(count), np.arange(count) * TILE_PX], axis=1).astype(np.int64)
     bad = np.arange(count) == UNREADABLE.get(slide.slide, -1)
     shares = np.ones(count, np.float32)

@@ -9,8 +9,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from tests.scripts import clustered
-from tests.scripts.clustered import picture
+from tests.scripts import audited, clustered
 from workflow.lib.cluster_questions import ENRICHMENT
 from workflow.lib.shard import Shard, commit, visit
 from workflow.lib.sheet import Slide
@@ -27,7 +26,7 @@ MASKS += ("truth_uncovered", "n_pixels", "note")
 CONFIG = {
     "study": "flat",
     "seed": 7,
-    "labels": {"level": "image", "classes": ["normal", "tumour"], "negative": "normal"},
+    "labels": {"level": "image", "negative": "normal", "permute": False},
     "cluster": {"method": "kmeans", "fit_on": "train"},
     "split_patients": {"group_by": "patient"},
     "tile_slide": {"tile_px": TILE_PX, "mpp": 1},
@@ -81,10 +80,10 @@ class Finished:
         if self.clustering == "kmeans":
             self.visit("features", lambda slide, folder: {}, [tiles])
         maps = f"cluster_maps/{self.clustering}"
-        self.visit(maps, picture("cluster_map.png", (300, 400)), [tiles])
+        self.visit(maps, clustered.picture("cluster_map.png", (300, 400)), [tiles])
         for method in self.methods:
             self.visit(f"heatmaps/{method}", stitch, [tiles])
-            self.visit(f"overlays/{method}", picture("overlay.jpg", (200, 200)), [tiles])
+            self.visit(f"overlays/{method}", clustered.picture("overlay.jpg", (200, 200)), [tiles])
         clustered.build(self)
         if self.classes:
             index = self.root / "classifiers/fold0.json"
@@ -147,11 +146,13 @@ class Finished:
         ]
         write_table(self.root / "splits.tsv", placed[0], placed)
         self.write_metrics(self.metrics())
+        audited.write(self.root, self.words["sentence"])
         folder = self.root / "evaluation"
         folder.mkdir(exist_ok=True)
         write_table(folder / "cluster_enrichment.tsv", ENRICHMENT, clustered.enrichment(self))
         if self.classes:
             self.write_labels(folder)
+            audited.write_evidence(folder, self.words["sentence"])
         for method in self.methods:
             fact = dict.fromkeys(MASKS) | {"fold": 0, "method": method, "n_pixels": 9}
             good = {"dice_fg": 0.75, "pxap": 81.25, "foreground": 0.5, "threshold": 0.5}
@@ -216,12 +217,13 @@ class Finished:
     def report(self, max_slides=60, picture_px=250):
         """The page; to be called in the folder above results/ and logs/."""
         tables = ["cluster_enrichment"]
-        tables += ["classifier_slides", "classifier_curves"] * bool(self.classes)
+        tables += ["classifier_slides", "classifier_curves", "pseudo_masks"] * bool(self.classes)
         tables += [f"masks_{m}_{table}" for m in self.methods for table in ("slides", "curves")]
         write_report(
             self.root / "verdicts.tsv",
             self.root / "splits.tsv",
             self.root / "metrics.tsv",
+            self.root / "audit.tsv",
             [self.index(f"cluster_maps/{self.clustering}")],
             [self.of_clusters("montages")],
             [self.of_clusters("clusters")],

@@ -102,6 +102,7 @@ def test_every_layer_of_every_network_is_probed(study, seeing):
     unit = probe(*study)
     facts = manifest(unit)["facts"]
     # one tile of a, b, e and f is bad; d has none, lost is quarantined
+    assert facts.pop("trained_on") == ["a", "b", "d"]
     assert facts == {"probes": 8, "train_tiles": 5 + 8 + 2, "test_tiles": 4 + 3, "warning": None}
     group = open_group(unit / "scores.zarr")
     assert group.attrs["classes"] == CLASSES and group.attrs["fold"] == 0

@@ -61,6 +61,8 @@ def test_a_classifier_is_what_the_contract_says(trained):
     assert set(found["files"]) == {"model.safetensors", "model.json", "curves.tsv"}
     # The second tile of each slide is bad and not learnt from.
     assert (found["facts"]["train_tiles"], found["facts"]["val_tiles"]) == (11 + 8, 4 + 5)
+    assert found["facts"]["trained_on"] == ["a", "b", "empty"]
+    assert found["facts"]["chosen_on"] == ["c", "d"]
     record = json.loads((unit / "model.json").read_text())
     assert record["classes"] == CLASSES and record["checkpoint"] == "random"
     assert (record["tile_px"], record["mpp"], record["backbone"]) == (32, 1.0, "squeezenet1_1")

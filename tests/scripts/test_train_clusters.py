@@ -21,6 +21,7 @@ def test_clusters_are_fitted_on_the_training_slides_of_their_fold(study):
     # fold 0 trains on c and e with six tiles each, of which one cannot be read, and on empty with
     # none; lost is quarantined
     assert (facts["k"], facts["n_tiles"], facts["n_slides"]) == (2, 10, 3)
+    assert facts["trained_on"] == ["c", "e", "empty"]
     arrays = np.load(study / "clusters" / "kmeans" / "fold0" / "clusters.npz")
     assert arrays["mean"].shape == (4,) and arrays["centroids"].shape[0] == 2
     rows = [open_group(study / "features" / s / "features.zarr")["features"][:5] for s in "ce"]

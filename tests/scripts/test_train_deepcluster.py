@@ -71,6 +71,8 @@ def test_a_unit_is_what_the_contract_says(trained):
     assert set(found["files"]) == FILES
     # The second tile of a slide is bad and not learnt from; one, empty and lost are no error.
     assert (facts["n_tiles"], facts["n_slides"]) == (11 + 8 + 1, 3)
+    assert facts["trained_on"] == ["a", "b", "one"]
+    assert facts["chosen_on"] == ["c", "d", "empty"]  # empty trains, and has no tile to learn from
     assert facts["fit_on"] == "train" and facts["rounds"] == 2 and facts["best_epoch"] in (1, 2)
     assert facts["stopped_by"] == "all 2 rounds are done"
     assert "image labels of 2 validation slides" in facts["chosen_by"]

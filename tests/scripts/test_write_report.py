@@ -134,6 +134,17 @@ def test_charts_montages_and_training_are_there(finished):
     assert "On the same kind of CPU the same settings" in finished.words()
 
 
+def test_the_audit_is_shown(finished):
+    assert "twins note 3 No two alike. A sentence." in finished.words()
+
+
+def test_what_speaks_against_the_evidence_is_shown(finished):
+    said = "0 3 12.5% not defined not defined not defined 0.25 not defined"
+    assert said in finished.words()
+    assert "1 0 not defined" in finished.words()
+    assert finished.words().count("A sentence.") == 3  # quarantined, audited, warned of
+
+
 def test_what_was_run_and_what_it_was_made_with(finished):
     words = finished.words()
     assert "tile_slide 1 12.2 2.0 345 1 here" in words
@@ -178,6 +189,7 @@ def test_no_words_of_people_become_markup(make):
     assert f"patient {EVIL}" in words
     assert f'label "tumour" {EVIL}' in words
     assert f"{{{{ 7 * 7 }}}} {EVIL}" in words
+    assert f"No two alike. {{{{ 7 * 7 }}}} {EVIL}" in words
     assert 'x"><svg onload=alert(3)>' in words
     for source in page.attributes("src"):
         if source.startswith("data:image/svg"):

@@ -93,3 +93,17 @@ def test_a_torn_record_of_a_job_is_passed_over(make):
     record = study.root.parents[1] / "logs/flat/train_classifier/fold0.run.json"
     record.write_text(record.read_text()[:20])
     assert "train_classifier" not in study.report()
+
+
+def test_permuted_labels_are_said_above_all_numbers(make):
+    study = make()
+    before = Page(study.report())
+    study.config["labels"]["permute"] = True
+    rows = study.metrics()
+    study.write_metrics([row | {"method": f"{row['method']}, permuted labels"} for row in rows])
+    page = Page(study.report())
+    said = "The labels of this study were permuted among patients (labels.permute)."
+    assert page.words().index(said) < page.words().index("slides used")
+    assert said not in before.words()
+    assert page.numbers() == before.numbers()
+    assert "CAM, unrefined 2 81.2" in page.words()

@@ -3,6 +3,7 @@
 import os
 
 from tests.workflow.stages import (
+    AUDIT,
     CAMS,
     CHECK,
     CLASSIFIER,
@@ -14,7 +15,6 @@ from tests.workflow.stages import (
     PSEUDO_MASKS,
     SPLITS,
     STITCH,
-    SUMMARY,
     TILES,
     TISSUE,
 )
@@ -137,6 +137,10 @@ EDITS = {
         lambda s: s.edit_config("evaluate_masks", bootstrap=101),
         MASK_SCORES,
     ),
+    "what counts as the same tissue": (
+        lambda s: s.edit_config("audit_folds", correlation=0.7),
+        AUDIT,
+    ),
     "clusters": (lambda s: s.edit_config("train_clusters", count=4), CLUSTERS),
     "slides that clusters are fitted to": (
         lambda s: s.edit_config("cluster", fit_on="all"),
@@ -176,10 +180,11 @@ EDITS = {
         PSEUDO_MASKS,
     ),
     "a patient in the sheet": (change_label, SPLITS),
+    "labels that mean nothing": (lambda s: s.edit_config("labels", permute=True), SPLITS),
     "a truth mask": (change_truth, MASK_SCORES),
     "a method left out": (
         lambda s: s.edit_config("refine_masks", methods=["none"]),
-        SUMMARY,
+        AUDIT,
     ),
     "a slide replaced, its time kept": (replace_slide_keeping_its_time, CHECK),
     "a slide added": (add_slide, CHECK | SPLITS),

@@ -2,16 +2,18 @@
 
 REPORT = {"write_report"}
 SUMMARY = {"summarise_study"} | REPORT
+AUDIT = {"audit_folds"} | SUMMARY
+EVIDENCE = {"evaluate_pseudo_masks"} | REPORT
 MASK_SCORES = {"evaluate_masks"} | SUMMARY
-STITCH = {"stitch_heatmap", "draw_overlay"} | MASK_SCORES
+STITCH = {"stitch_heatmap", "draw_overlay"} | MASK_SCORES | AUDIT
 REFINE = {"refine_masks"} | STITCH
 DECODER = {"train_negev"} | REFINE
-PSEUDO_MASKS = {"make_pseudo_masks"} | DECODER
+PSEUDO_MASKS = {"make_pseudo_masks"} | EVIDENCE | DECODER
 CAMS = {"make_cams"} | PSEUDO_MASKS
 CLASSIFIER = {"train_classifier", "classify_tiles", "evaluate_classifier"} | CAMS
 CLUSTERED = {
     "assign_clusters", "draw_montages", "draw_cluster_maps", "draw_embeddings", "evaluate_clusters",
-} | SUMMARY  # fmt: skip
+} | EVIDENCE | AUDIT  # fmt: skip
 CLUSTERS = {"train_clusters"} | CLUSTERED
 # Where a network learns the clusters ...
 LEARNING = {

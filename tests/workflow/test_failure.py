@@ -7,9 +7,12 @@ import subprocess
 import sys
 import time
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
+from tests.synthetic import draw_pixels, write_slide
 from tests.workflow.study import Study
 
 UNLABELLED = {"labels": {"level": "image", "classes": [], "negative": None}}
@@ -160,6 +163,20 @@ def test_one_slide_under_two_patients_is_refused(tmp_path):
     assert done.returncode != 0
     said = f"slides {rows[1][0]} and {rows[3][0]} are the same file"
     assert said in done.stderr + done.stdout
+
+
+def test_the_same_tissue_under_two_patients_stops_the_study(tmp_path):
+    """A slide that was turned and encoded anew: its file is another one, its pixels are not."""
+    study = Study.make(tmp_path, slides=4, **UNLABELLED)
+    pixels, _ = draw_pixels((1024, 1024), np.random.default_rng([0, 0]), dense=0)  # as s01 is
+    encoded = cv2.imencode(".jpg", np.rot90(pixels), [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
+    write_slide(study.folder / "cohort/slides/s03.tif", cv2.imdecode(encoded, 1), mpp=0.5)
+    done = study.snakemake("--", "results/small/metrics.tsv")
+    assert done.returncode != 0
+    assert "E_TWIN: Slides s01 and s03, of patients p01 and p03, show the same" in done.stderr
+    assert "What to do:" in done.stderr
+    assert not (study.results / "audit.tsv").exists()
+    assert not (study.results / "metrics.tsv").exists()
 
 
 def test_a_strange_file_name_works_and_is_not_executed(fresh, undisturbed):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.workflow.edits import EDITS, replace_slide_keeping_its_time
-from tests.workflow.stages import CAMS, REPORT, STITCH
+from tests.workflow.stages import CAMS, EVIDENCE, STITCH
 from tests.workflow.study import Study
 from workflow.lib.inheriting import begin_with
 
@@ -90,9 +90,9 @@ def test_a_study_that_begins_with_another_makes_what_differs(study):
     begin_with(study.results, study.results.with_name("again"))
     study.edit_config(None, study="again")
     metrics = "results/again/metrics.tsv"
-    assert set(study.would_run("--", metrics)) == {"summarise_study"}
+    assert set(study.would_run("--", metrics)) == {"audit_folds", "summarise_study"}
     study.edit_config("make_cams", consistency=0.5)
-    off_the_way = REPORT | {"draw_overlay"}
+    off_the_way = EVIDENCE | {"draw_overlay"}
     assert set(study.would_run("--", metrics)) == {"pool_evidence"} | CAMS - off_the_way
     study.edit_config("make_cams", consistency=0)
     study.run("--", metrics)

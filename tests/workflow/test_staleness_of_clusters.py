@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workflow.stages import CAMS, NETWORK, REPORT, SUMMARY
+from tests.workflow.stages import AUDIT, CAMS, NETWORK, REPORT
 from tests.workflow.study import LEARNT, Study
 
 
@@ -30,7 +30,7 @@ EDITS_OF_THE_LEARNT = {
     ),
     "the penalty of the probes": (
         lambda s: s.edit_config("probe_networks", penalty=2.0),
-        {"probe_networks", "evaluate_probes"} | SUMMARY,
+        {"probe_networks", "evaluate_probes"} | AUDIT,
     ),
     "another clustering, from which no classifier can start": (
         learn_with_dcec,

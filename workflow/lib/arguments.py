@@ -13,6 +13,7 @@ import yaml
 
 from workflow.lib.configuration import merge
 from workflow.lib.identity import Identities
+from workflow.lib.permutation import permute_labels
 from workflow.lib.recipe import ROOT, recipe, shared_settings
 from workflow.lib.shard import Shard
 from workflow.lib.sheet import Slide, read_slides
@@ -27,7 +28,7 @@ def from_snakemake(stage: Callable[..., None], snakemake: object) -> dict:
     given = dict(made_from["settings"])
     for names in (snakemake.input, snakemake.output, snakemake.wildcards):
         given |= {key: _plain(value) for key, value in names.items()}
-    sheet = read_slides(Path(config["slides"]), labelled=bool(config["labels"]["classes"]))
+    sheet = _slides(Path(config["slides"]), config)
     slides = [slide for slide in sheet if slide.slide in made_from["slides"]]
     if missing := set(made_from["slides"]) - {slide.slide for slide in slides}:
         raise ValueError(f"The sheet changed during the run: {sorted(missing)} left it; run again")
@@ -63,8 +64,7 @@ def from_command_line(stage: Callable[..., None]) -> dict:
     defaults |= config.get(stage.__name__, {})
     given = defaults | {key: value for key, value in values.items() if value is not None}
     if "shard" in parameters:
-        labelled = bool(config.get("labels", {}).get("classes"))
-        slides = read_slides(sheet, labelled=labelled) if sheet else []
+        slides = _slides(sheet, config) if sheet else []
         if unknown := set(only or ()) - {slide.slide for slide in slides}:
             parser.error(f"--only: no slide of the sheet is called {', '.join(sorted(unknown))}")
         slides = [slide for slide in slides if not only or slide.slide in only]
@@ -79,6 +79,13 @@ def from_command_line(stage: Callable[..., None]) -> dict:
         facts = {slide.slide: _row_facts(slide, known) for slide in slides}
         given["shard"] = Shard("all", slides, recipe(stage.__name__, settings, facts))
     return _bind(stage, given, strict={})
+
+
+def _slides(sheet: Path, config: dict) -> list[Slide]:
+    """The rows of a sheet, with the labels that the study gives them."""
+    labels = config.get("labels", {})
+    slides = read_slides(sheet, labelled=bool(labels.get("classes")))
+    return permute_labels(slides, seed=config["seed"]) if labels.get("permute") else slides
 
 
 def _config(study: Path) -> dict:

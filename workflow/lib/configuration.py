@@ -60,6 +60,8 @@ def _label_faults(config: dict) -> Iterator[str]:
         )
     if len({name.casefold() for name in classes}) < len(classes):
         yield f"labels.classes: {', '.join(classes)} differ only in case; use other names"
+    if config["labels"]["permute"] and not classes:
+        yield "labels.permute: a study without labels has none to permute; set it to false"
     if negative is not None and negative not in classes:
         yield (
             f"labels.negative: {negative!r} is not in labels.classes ({', '.join(classes)}); "

@@ -40,12 +40,16 @@ class LearningSet:
         write_table(unit / "curves.tsv", outcome["curves"][0], outcome["curves"])
         np.savez(unit / "clusters.npz", **vars(clusters))
         record = network.cpu().save(unit, told)
+        seen = np.unique(self.bag.slide.numpy()[self.rows])
+        trained_on = [self.bag.slides[index] for index in seen]
         return {
             **told,
             "k": len(clusters.centroids),
             "components": len(clusters.scale),
             "n_tiles": len(self.rows),
-            "n_slides": len(np.unique(self.bag.slide.numpy()[self.rows])),
+            "n_slides": len(trained_on),
+            "trained_on": trained_on,
+            "chosen_on": sorted(set(self.bag.slides) - set(trained_on)),
             "fit_on": self.fit_on,
             "made_by": {"encoder": encoder, "checkpoint": record["sha256"], **self.made},
         }

@@ -8,3 +8,4 @@ METHODS = {
 }
 UNLEARNT = ("none", "morphology", "crf")  # every other method has a rule that trains it
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
+PERMUTED = ", permuted labels"  # behind the method of every number that means nothing

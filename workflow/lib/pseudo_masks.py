@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import entr
 
 FOREGROUND, BACKGROUND, IGNORE = 1, 0, 255
+USUAL_FOREGROUND = (0.001, 0.9)  # share of a slide; outside it a cam rarely means anything
 
 
 def threshold_cams(cams: np.ndarray, *, foreground: float, background: float) -> np.ndarray:

@@ -126,6 +126,7 @@ def shared_settings(config: dict) -> dict[str, object]:
         **config["labels"],
         "clustering": config["cluster"]["method"],
         "fit_on": config["cluster"]["fit_on"],
+        "group_by": config["split_patients"]["group_by"],
         "cam_scale": config["refine_masks"]["cam_scale"],
         "pooling": config["classify_tiles"]["pooling"],
         "window": config["stitch_heatmap"]["window"],

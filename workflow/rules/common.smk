@@ -18,6 +18,7 @@ from workflow.lib.checkpoints import identity as checkpoint_identity
 from workflow.lib.configuration import check_config, schema_faults
 from workflow.lib.explanation import note_change, recorded_recipe
 from workflow.lib.identity import Identities
+from workflow.lib.permutation import permute_labels
 from workflow.lib.recipe import canon, recipe as make_recipe, shared_settings
 from workflow.lib.shard import assign_shards
 from workflow.lib.sheet import SheetError, read_sheet
@@ -29,16 +30,16 @@ if problems := schema_faults(config, schema) or check_config(config):
 
 LABELLED = bool(config["labels"]["classes"])
 try:
-    SLIDES = {
-        slide.slide: slide
-        for slide in read_sheet(
-            Path(config["slides"]),
-            classes=config["labels"]["classes"],
-            labels_needed=LABELLED,
-        )
-    }
+    listed = read_sheet(
+        Path(config["slides"]),
+        classes=config["labels"]["classes"],
+        labels_needed=LABELLED,
+    )
 except SheetError as error:
     raise WorkflowError(str(error)) from None
+if config["labels"]["permute"]:
+    listed = permute_labels(listed, seed=config["seed"])
+SLIDES = {slide.slide: slide for slide in listed}
 
 RESULTS = f"results/{config['study']}"
 LOGS = f"logs/{config['study']}"

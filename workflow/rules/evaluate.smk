@@ -29,6 +29,36 @@ rule evaluate_classifier:
         "../scripts/evaluate_classifier.py"
 
 
+rule evaluate_pseudo_masks:
+    input:
+        tiles=expand(f"{RESULTS}/tiles/{{shard}}.json", shard=SHARDS),
+        tissue=expand(f"{RESULTS}/tissue/{{shard}}.json", shard=SHARDS),
+        assignments=expand(
+            f"{RESULTS}/assignments/{CLUSTERING}/fold{{fold}}/{{shard}}.json",
+            fold=FOLDS,
+            shard=SHARDS,
+        ),
+        classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS),
+        cams=expand(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS),
+        pseudo_masks=expand(
+            f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
+        ),
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        evaluation=f"{RESULTS}/evaluation/pseudo_masks.tsv",
+    log:
+        f"{LOGS}/evaluate_pseudo_masks/all.log",
+    priority: 1  # what it warns of is worth knowing before decoders are trained
+    conda:
+        "../../envs/learning.yaml"
+    resources:
+        mem_mb=memory(2000),
+    params:
+        recipe=recipe("evaluate_pseudo_masks", shared=["classes", "negative", "cam_scale"]),
+    script:
+        "../scripts/evaluate_pseudo_masks.py"
+
+
 rule evaluate_masks:
     input:
         heatmaps=every(f"{RESULTS}/heatmaps/{{method}}/{{shard}}.json"),
@@ -66,6 +96,7 @@ rule summarise_study:
         + [f"{RESULTS}/evaluation/probes.tsv"] * PROBED
         + [f"{RESULTS}/evaluation/classifier.tsv"] * LABELLED
         + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
+        audit=f"{RESULTS}/audit.tsv",  # passed, or there is nothing to summarise
     output:
         metrics=f"{RESULTS}/metrics.tsv",
     log:
@@ -73,6 +104,6 @@ rule summarise_study:
     conda:
         "../../envs/imaging.yaml"
     params:
-        recipe=recipe("summarise_study"),
+        recipe=recipe("summarise_study", shared=["permute"]),
     script:
         "../scripts/summarise_study.py"

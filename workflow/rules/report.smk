@@ -10,6 +10,7 @@ rule write_report:
         verdicts=f"{RESULTS}/verdicts.tsv",
         splits=f"{RESULTS}/splits.tsv",
         metrics=f"{RESULTS}/metrics.tsv",
+        audit=f"{RESULTS}/audit.tsv",
         cluster_maps=expand(f"{RESULTS}/cluster_maps/{CLUSTERING}/{{shard}}.json", shard=SHARDS),
         montages=expand(f"{RESULTS}/montages/{CLUSTERING}/fold{{fold}}.json", fold=FOLDS),
         clusters=expand(f"{RESULTS}/clusters/{CLUSTERING}/fold{{fold}}.json", fold=FOLDS),
@@ -37,7 +38,7 @@ rule write_report:
         evaluation=expand(
             f"{RESULTS}/evaluation/{{table}}.tsv",
             table=["cluster_enrichment"]
-            + ["classifier_slides", "classifier_curves"] * LABELLED
+            + ["classifier_slides", "classifier_curves", "pseudo_masks"] * LABELLED
             + [f"masks_{method}_{table}" for method in METHODS for table in ("slides", "curves")],
         ),
     output:

@@ -8,7 +8,13 @@ import numpy as np
 
 from workflow.lib.cams import slide_evidence, upsample
 from workflow.lib.job import run
-from workflow.lib.pseudo_masks import BACKGROUND, IGNORE, Quality, threshold_cams
+from workflow.lib.pseudo_masks import (
+    BACKGROUND,
+    IGNORE,
+    USUAL_FOREGROUND,
+    Quality,
+    threshold_cams,
+)
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
@@ -18,7 +24,6 @@ from workflow.lib.units import manifest
 log = logging.getLogger(__name__)
 
 BLOCK = 64  # tiles held at full size at a time
-USUAL_FOREGROUND = (0.001, 0.9)  # share of a slide; outside it a cam rarely means anything
 
 
 def make_pseudo_masks(

@@ -88,7 +88,8 @@ def pool_evidence(
             len(bag.slides),
         )
         spread = np.round(found.std(axis=0), 4).tolist()
-        return {"k": len(found), "loss": loss, "n_tiles": len(bag), "spread": spread}
+        facts = {"k": len(found), "loss": loss, "n_tiles": len(bag), "spread": spread}
+        return {**facts, "trained_on": bag.slides}
 
     commit(evidence, shard, work, upstream=[units, splits, trained], only=set(placed))
 

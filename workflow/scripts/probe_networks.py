@@ -90,7 +90,8 @@ def probe_networks(
                 scores |= {Probe(name, number, layer, dim): s for layer, dim, s in found}
         _write(unit, scores, testing, {"classes": classes, "fold": fold})
         sizes = {"train_tiles": len(training), "test_tiles": len(testing)}
-        return {"probes": len(scores), **sizes, "warning": warning}
+        facts = {"probes": len(scores), **sizes, "trained_on": training.slides}
+        return {**facts, "warning": warning}
 
     commit(probes, shard, work, upstream=[folder, splits, trained], only=set(placed))
 

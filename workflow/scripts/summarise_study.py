@@ -4,13 +4,17 @@ import logging
 from pathlib import Path
 
 from workflow.lib.job import run
+from workflow.lib.names import PERMUTED
 from workflow.lib.tables import METRICS, read_table, write_table
 
 log = logging.getLogger(__name__)
 
 
-def summarise_study(tables: list[Path], metrics: Path) -> None:
-    """Write the rows of `tables` as one tidy table, sorted and without a row twice."""
+def summarise_study(tables: list[Path], metrics: Path, *, permute: bool) -> None:
+    """Write the rows of `tables` as one tidy table, sorted and without a row twice.
+
+    Where labels were permuted, every method says so in its name.
+    """
     rows = {}
     for table in sorted(tables):
         for row in read_table(table):
@@ -19,9 +23,11 @@ def summarise_study(tables: list[Path], metrics: Path) -> None:
             key = tuple(row[name] for name in METRICS[:5])
             if key in rows:
                 raise ValueError(f"{table.name} gives {' '.join(key)} a second time")
-            rows[key] = row
+            rows[key] = row | {"method": f"{row['method']}{PERMUTED}"} if permute else row
     ordered = sorted(rows.values(), key=_order)
     write_table(metrics, METRICS, ordered)
+    if permute:
+        log.warning("Labels were permuted among patients: no number of this study is a finding.")
     log.info("%d numbers from %d tables.", len(ordered), len(tables))
 
 

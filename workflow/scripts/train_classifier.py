@@ -111,7 +111,8 @@ def train_classifier(
         if warning := weakness(curves, outcome["best_epoch"], fold):
             log.warning(warning)
         sizes = {"train_tiles": len(training), "val_tiles": len(validation)}
-        return {**outcome, **sizes, "precision": computed, "warning": warning}
+        learnt_from = {"trained_on": training.slides, "chosen_on": validation.slides}
+        return {**outcome, **sizes, **learnt_from, "precision": computed, "warning": warning}
 
     made_of = [source for source in (folder, splits, learnt, clusters) if source]
     commit(classifier, shard, fit, upstream=made_of, only=set(placed))

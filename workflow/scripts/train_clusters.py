@@ -85,6 +85,7 @@ def train_clusters(
             "loss": loss,
             "n_tiles": tiles,
             "n_slides": len(stores),
+            "trained_on": list(stores),
             "fit_on": fit_on,
             "made_by": dict(next(iter(stores.values())).attrs),
         }

@@ -7,11 +7,12 @@ from pathlib import Path
 import yaml
 
 from workflow.lib import summary
+from workflow.lib.cam_quality import quality_table
 from workflow.lib.charts import label_charts, pixel_charts, training_chart
 from workflow.lib.cluster_section import describe_clusters, encoded, learnt_networks
 from workflow.lib.job import run
 from workflow.lib.label_tables import positive_class
-from workflow.lib.names import METHODS
+from workflow.lib.names import METHODS, PERMUTED
 from workflow.lib.pages import embed_picture, render
 from workflow.lib.provenance import (
     list_choices,
@@ -36,6 +37,7 @@ def write_report(
     verdicts: Path,
     splits: Path,
     metrics: Path,
+    audit: Path,
     cluster_maps: list[Path],
     montages: list[Path],
     clusters: list[Path],
@@ -54,7 +56,10 @@ def write_report(
 ) -> None:
     """Gather tables and pictures of the study into one self-contained page."""
     results, config = metrics.parent, shard.recipe["made_of"]["config"]
-    numbers, tables = read_table(metrics), {path.stem: read_table(path) for path in evaluation}
+    numbers = [
+        row | {"method": row["method"].removesuffix(PERMUTED)} for row in read_table(metrics)
+    ]
+    tables = {path.stem: read_table(path) for path in evaluation}
     study = Study(
         results,
         shard.slides,
@@ -101,6 +106,8 @@ def write_report(
             enrichment=tables["cluster_enrichment"],
             config=config,
         ),
+        evidence=quality_table(tables.get("pseudo_masks", [])),
+        audit=read_table(audit),
         training=[
             training_chart(
                 name, read_table(trained[name] / "curves.tsv"), unit["facts"]["best_epoch"]

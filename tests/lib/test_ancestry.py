@@ -1,0 +1,107 @@
+"""What results were made from, followed through manifests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workflow.lib.ancestry import Ancestry, fold_of
+from workflow.lib.shard import Shard, commit, visit
+from workflow.lib.sheet import Slide
+
+SLIDES = ("a", "b", "fold1")
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Tiles, a classifier of each of two folds that learnt from a and b, scores of every slide."""
+    (tmp_path / "splits.tsv").write_text("who is where")
+    run(tmp_path, "tiles/all.json")
+    for fold in (0, 1):
+        sources = ["tiles", "splits.tsv"]
+        train(tmp_path, f"classifiers/fold{fold}.json", sources, {"trained_on": ["a"]})
+        run(tmp_path, f"scores/fold{fold}/all.json", "tiles", f"classifiers/fold{fold}")
+    return tmp_path
+
+
+def shard(name):
+    slides = [Slide(slide, None, slide) for slide in SLIDES]
+    recipe = {"rule": name, "settings": {}, "slides": dict.fromkeys(SLIDES)}
+    return Shard("all", slides, recipe)
+
+
+def run(results, index, *sources):
+    upstream = [results / source for source in sources]
+    visit(results / index, shard(index), lambda slide, folder: {}, upstream=upstream)
+
+
+def train(results, index, sources, facts):
+    upstream = [results / source for source in sources]
+    commit(results / index, shard(index), lambda f: facts, upstream=upstream, only={"a", "b"})
+
+
+def remake(unit, recipe="another"):
+    record = json.loads((unit / "manifest.json").read_text())
+    (unit / "manifest.json").write_text(json.dumps(record | {"recipe": recipe}))
+
+
+def test_the_models_behind_a_score(results):
+    ancestry = Ancestry(results)
+    scores = results / "scores/fold1/b"
+    assert ancestry.models(scores) == {results / "classifiers/fold1"}
+    assert ancestry.lost(scores) == []
+    assert ancestry.models(results / "tiles/b") == set()
+    assert ancestry.name(scores) == "scores/fold1/b"
+
+
+def test_a_slide_that_is_called_like_a_fold(results):
+    ancestry = Ancestry(results)
+    assert ancestry.models(results / "scores/fold0/fold1") == {results / "classifiers/fold0"}
+
+
+def test_models_are_followed_through_what_they_were_made_of(results):
+    """A decoder is made of scores of many slides, which a classifier made."""
+    train(results, "decoders/negev/fold0.json", ["splits.tsv", "scores/fold0"], {})
+    run(results, "refined/negev/fold0/all.json", "decoders/negev/fold0")
+    found = Ancestry(results).models(results / "refined/negev/fold0/a")
+    assert found == {results / "decoders/negev/fold0", results / "classifiers/fold0"}
+
+
+def test_a_model_says_what_it_learnt_from_or_all_counts(results):
+    ancestry = Ancestry(results)
+    said = ancestry.model(results / "classifiers/fold1")
+    assert (said.name, said.fold, said.recorded) == ("classifiers/fold1", 1, True)
+    assert (said.trained_on, said.chosen_on, said.everywhere) == ({"a"}, set(), False)
+    train(results, "shared.json", ["tiles"], {"fit_on": "all"})
+    silent = Ancestry(results).model(results / "shared")
+    assert (silent.fold, silent.recorded, silent.everywhere) == (None, False, True)
+    assert silent.trained_on == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("change", "unit", "lost"),
+    [
+        (lambda r: remake(r / "tiles/b"), "scores/fold0/b", ["tiles"]),
+        (lambda r: remake(r / "tiles/b"), "classifiers/fold0", ["tiles"]),
+        (lambda r: remake(r / "tiles/fold1"), "classifiers/fold0", []),  # it did not read that
+        (lambda r: remake(r / "classifiers/fold0"), "scores/fold0/a", ["fold0"]),
+        (lambda r: remake(r / "classifiers/fold0"), "scores/fold1/a", []),
+        (lambda r: (r / "splits.tsv").write_text("other"), "classifiers/fold1", ["splits.tsv"]),
+        (lambda r: (r / "splits.tsv").unlink(), "classifiers/fold1", ["splits.tsv"]),
+    ],
+)
+def test_what_is_not_there_any_more_is_lost(results, change, unit, lost):
+    change(results)
+    assert Ancestry(results).lost(results / unit) == lost
+
+
+def test_drafts_are_no_sources(results):
+    remake(results / "tiles/a")
+    draft = results / "tiles/.a.here-1-2.draft"
+    (results / "tiles/a").rename(draft)
+    assert Ancestry(results).lost(results / "scores/fold0/a") == ["tiles"]
+
+
+def test_the_fold_of_a_path():
+    folds = {"decoders/negev/fold2": 2, "cams/fold10": 10, "heatmaps/negev": None, "folder/x": None}
+    assert {path: fold_of(Path(path)) for path in folds} == folds

@@ -1,0 +1,106 @@
+"""Tell, before hours are spent on refining, whether the evidence of each fold is worth it."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.special import softmax
+
+from workflow.lib import cam_quality as quality
+from workflow.lib.cams import slide_evidence
+from workflow.lib.job import run
+from workflow.lib.shard import Shard
+from workflow.lib.stores import Tiles, open_group
+from workflow.lib.tables import read_table, write_table
+from workflow.lib.units import manifest, usable
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_pseudo_masks(
+    tiles: list[Path],
+    tissue: list[Path],
+    assignments: list[Path],
+    classifiers: list[Path],
+    cams: list[Path],
+    pseudo_masks: list[Path],
+    splits: Path,
+    evaluation: Path,
+    *,
+    shard: Shard,
+    classes: list[str],
+    negative: str | None,
+    cam_scale: str,
+) -> None:
+    """Write a row per fold on its training slides with a finding, and warn of folds that look bad.
+
+    No pixel truth is read: evidence is held against tissue masks, clusters, the labels of training
+    and validation slides, and what the classifier says of itself (workflow/lib/cam_quality.py).
+    """
+    known = {slide.slide for slide in shard.slides}
+    folders = [_by_fold(indices) for indices in (cams, pseudo_masks, assignments)]
+    rows = []
+    for fold, trained in sorted(_by_fold(classifiers, unit=True).items()):
+        seen, masks, clusters = (of_fold[fold] for of_fold in folders)
+        placed = {
+            row["slide"]: row
+            for row in read_table(splits)
+            if row["fold"] == str(fold) and row["split"] != "test" and row["slide"] in known
+        }
+        tally = quality.Tally(classes, negative)
+        for name in usable(seen, placed):
+            store, split = Tiles(tiles[0].parent / name / "tiles.zarr"), placed[name]["split"]
+            if not (good := ~store.bad).any():
+                continue
+            source, label = open_group(seen / name / "cams.zarr"), placed[name]["label"]
+            found = source["cams"][:][good]
+            shares = softmax(found.astype(np.float32), axis=1).mean(axis=(0, 2, 3))
+            tally.add_shares(split, label, shares)
+            if split != "train" or label == negative:
+                continue
+            made = manifest(masks / name)
+            facts = manifest(seen / name)["facts"]
+            evidence = slide_evidence(found, source.attrs["classes"], facts, scale=cam_scale)
+            inside = quality.cell_tissue(
+                _mask(tissue[0].parent / name),
+                store.positions_px[good],
+                evidence.shape[1:],
+                tile_px=store.attrs["tile_px"],
+                size_px=(store.attrs["height_px"], store.attrs["width_px"]),
+            )
+            ids = open_group(clusters / name / "assignments.zarr")["assignments"][:][good]
+            threshold = made["made_from"]["settings"]["foreground"]
+            tally.add_evidence(evidence.numpy(), inside, ids, made["facts"], threshold=threshold)
+        record = manifest(trained)
+        row = {"fold": fold, **tally.row(), "classifier_auroc": _auroc(trained, record["facts"])}
+        said = quality.warnings(row, weak=record["facts"].get("warning"))
+        for sentence in said:
+            log.warning(sentence)
+        rows.append(row | {"warning": " ".join(said)})
+        log.info("Fold %d: %s.", fold, quality.describe(row))
+    write_table(evaluation, quality.COLUMNS, rows)
+
+
+def _by_fold(indices: list[Path], *, unit: bool = False) -> dict[int, Path]:
+    """Fold -> folder of its stage, or of its unit."""
+    folders = (index.with_suffix("") if unit else index.parent for index in indices)
+    return {int(folder.name.removeprefix("fold")): folder for folder in folders}
+
+
+def _mask(unit: Path) -> np.ndarray:
+    with Image.open(unit / "tissue.png") as image:
+        return np.asarray(image) > 0
+
+
+def _auroc(trained: Path, facts: dict) -> float | None:
+    """AUROC on validation tiles of the epoch that was kept; None where it is not defined."""
+    for row in read_table(trained / "curves.tsv"):
+        kept = row["split"] == "val" and row["epoch"] == str(facts["best_epoch"])
+        if kept and row.get("auroc"):
+            return float(row["auroc"])
+    return None
+
+
+if __name__ == "__main__":
+    run(evaluate_pseudo_masks, globals().get("snakemake"))
