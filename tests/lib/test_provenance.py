@@ -47,6 +47,19 @@ def test_choices_are_told_once_per_kind():
     ]
 
 
+def test_the_masks_that_taught_a_classifier_are_behind_its_decoders():
+    facts = {"chosen_by": "the loss", "precision": "fp32"}
+    models = {
+        "Classifier, fold 0": {"facts": facts | {"pixel_masks_used": 3}},
+        "Classifier, fold 1": {"facts": facts | {"pixel_masks_used": 2}},
+        "NEGEV, fold 0": {"facts": facts | {"pixel_masks_used": 0}},
+        "NEGEV, fold 1": {"facts": facts | {"pixel_masks_used": 4}},
+    }
+    assert [said.split("; ")[1] for said in list_choices(models)] == [
+        f"{masks} pixel masks used" for masks in (3, 2, 3, 4)
+    ]
+
+
 def record(rule, seconds, **changes):
     given = {"rule": rule, "seconds": seconds, "cpu_seconds": 2 * seconds, "max_rss_mb": 10}
     return given | {"threads": 1, "host": "a", "device": None} | changes

@@ -22,7 +22,7 @@ SETTINGS = {
 SLIDES = STUDY | {"nothing": ("plain", "test", 0)}
 
 
-def learn(root, slides, *, network=None, assignments=(), **changed):
+def learn(root, slides, *, network=None, assignments=(), tile_labels=(), **changed):
     """Train in the study `root`; the folder of the classifier."""
     return train_fold(
         train_classifier,
@@ -31,6 +31,7 @@ def learn(root, slides, *, network=None, assignments=(), **changed):
         "classifiers",
         network,
         list(assignments),
+        list(tile_labels),
         settings=SETTINGS | changed,
         weights=None,
     )

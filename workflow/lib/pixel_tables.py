@@ -1,11 +1,12 @@
 """The rows that pixel metrics become: per fold and for all folds, per slide, and as a curve."""
 
 import logging
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
+from workflow.lib.masked_slides import count_masks
 from workflow.lib.pixel_metrics import (
     BINS,
     THRESHOLDS,
@@ -90,16 +91,20 @@ def metric_rows(
     method: str,
     replicates: int,
     seed: int,
+    taught: Mapping[str, Set[str]] | None = None,
 ) -> list[dict]:
     """Rows of a metrics table: each fold, then `all`, every slide at its own fold's threshold.
 
     pxap, pxap_chance, truth_uncovered; per rule threshold@rule, dice_fg@rule ... miou@rule. A slide
     without a pixel under a tile is in no n but that of truth_uncovered: nothing was compared.
+
+    taught: fold -> slides whose pixel masks its models learnt from (masked_slides.teachers)
     """
     draws = {"replicates": replicates, "seed": seed}
     rows = []
     for fold, members in _pools(slides):
         about = {"fold": fold, "level": "pixel", "method": method}
+        about["pixel_masks_used"] = count_masks({s.fold for s in members}, taught or {})
         ranked = measure_ranking(
             np.stack([slide.counts for slide in members]),
             np.array([slide.uncovered for slide in members]),
@@ -114,8 +119,9 @@ def metric_rows(
             parted = [slide for slide in members if slide.fold in chosen]
             if not parted:
                 continue
-            voices = frozenset().union(*(chosen[slide.fold].masks for slide in parted))
-            about |= {"n": _compared(parted), "pixel_masks_used": len(voices)}
+            folds = {slide.fold for slide in parted}
+            voices = count_masks(folds, taught or {}, *(chosen[each].masks for each in folds))
+            about |= {"n": _compared(parted), "pixel_masks_used": voices}
             if fold in chosen:
                 rows.append(metric_row(f"threshold@{rule}", chosen[fold].value, **about))
             cells = np.stack([confusion(s.counts, chosen[s.fold].value) for s in parted])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 MODEL = "model.safetensors"
+CLASSIFIER = "Classifier"  # how models are called that decoders learn from
 
 
 def list_versions(units: Iterable[dict]) -> dict[str, str]:
@@ -39,12 +40,15 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
 def list_choices(models: Mapping[str, dict]) -> list[str]:
     """How the epoch that was kept was chosen, with how many pixel masks, and how it was computed.
 
-    From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once.
+    From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once. A
+    decoder learns from what its fold's classifier saw, so that the masks of that one count too.
     """
     said = {}
     for name, unit in models.items():
         facts = unit["facts"]
-        kind, masks = name.split(", fold")[0], facts.get("pixel_masks_used", 0)
+        kind, fold = name.split(", fold")
+        taught = models.get(f"{CLASSIFIER}, fold{fold}", unit)["facts"]
+        masks = max(each.get("pixel_masks_used", 0) for each in (facts, taught))
         made = f"{masks} pixel masks used; computed in {facts['precision']}"
         said[f"{kind}: {facts['chosen_by']}; {made}."] = None
     return list(said)

@@ -151,8 +151,14 @@ def method_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dic
 
 
 def label_table(metrics: Sequence[Row]) -> list[dict]:
-    """One row per level and fold of the classifier: level, fold, n, cells; all folds last."""
-    return _by_fold(metrics, LABEL_METRICS, "classifier")
+    """One row per level and fold of the classifier: level, fold, n, cells; all folds last.
+
+    Where slides were also scored as bags, the rows of that follow.
+    """
+    bags = _by_fold(metrics, LABEL_METRICS, "abmil")
+    return _by_fold(metrics, LABEL_METRICS, "classifier") + [
+        row | {"level": f"{row['level']}, by attention"} for row in bags
+    ]
 
 
 def cluster_table(metrics: Sequence[Row], clustering: str) -> list[dict]:
@@ -163,8 +169,12 @@ def cluster_table(metrics: Sequence[Row], clustering: str) -> list[dict]:
 
 
 def confusion_counts(metrics: Sequence[Row], level: str, classes: Sequence[str]) -> list[list[int]]:
-    """Pooled counts, true classes in rows; [] when nothing was classified."""
-    cells = {row["metric"]: row["value"] for row in metrics if _is_pooled(row, level)}
+    """Pooled counts of the classifier, true classes in rows; [] when nothing was classified."""
+    cells = {
+        row["metric"]: row["value"]
+        for row in metrics
+        if _is_pooled(row, level) and row["method"].startswith("classifier")
+    }
     names = [[f"confusion[true={t},predicted={p}]" for p in classes] for t in classes]
     if not classes or names[0][0] not in cells:
         return []

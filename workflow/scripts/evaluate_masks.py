@@ -8,6 +8,7 @@ import numpy as np
 from workflow.lib.codes import to_codes
 from workflow.lib.heatmaps import read_bands, stitch_maps
 from workflow.lib.job import run
+from workflow.lib.masked_slides import teachers
 from workflow.lib.pixel_metrics import BINS, count_bands
 from workflow.lib.pixel_tables import (
     CURVES,
@@ -33,6 +34,7 @@ def evaluate_masks(
     refined: list[Path],
     tiles: list[Path],
     checks: list[Path],
+    tile_labels: list[Path] | None,
     splits: Path,
     evaluation: Path,
     slides: Path,
@@ -52,6 +54,8 @@ def evaluate_masks(
     lies outside of the tiles is a row of its own. Thresholds are chosen on the validation slides
     of the fold: `otsu_val` without their masks, `best_val` with them. There is no `otsu_val` where
     all of them are `negative`: it would only part noise from noise.
+
+    tile_labels: where masks taught the classifier, so that every row says how many did
     """
     masks = {
         slide.slide: slide.mask
@@ -71,7 +75,9 @@ def evaluate_masks(
         about = (folder, units, facts, masks, window)
         seen = [_validate(slide, *about) for slide in usable(folder, members)]
         thresholds += choose_thresholds(fold, seen, findings)
-    rows = metric_rows(counted, thresholds, method=method, replicates=bootstrap, seed=seed)
+    draws = {"replicates": bootstrap, "seed": seed}
+    taught = teachers(tile_labels or (), placed)
+    rows = metric_rows(counted, thresholds, method=method, taught=taught, **draws)
     write_table(evaluation, METRICS, rows)
     write_table(slides, SLIDES, slide_rows(counted, thresholds, rule="otsu_val", method=method))
     write_table(curves, CURVES, curve_rows(counted, method=method))

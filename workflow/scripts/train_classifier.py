@@ -10,6 +10,7 @@ from workflow.lib.classifiers import Classifier
 from workflow.lib.cluster_networks import load_backbone
 from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.job import run
+from workflow.lib.masked_slides import masked
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
@@ -23,6 +24,7 @@ def train_classifier(
     splits: Path,
     network: Path | None,
     assignments: list[Path] | None,
+    tile_labels: list[Path] | None,
     classifier: Path,
     *,
     shard: Shard,
@@ -50,9 +52,11 @@ def train_classifier(
 
     network: what DeepCluster learnt on this fold, where `checkpoint` is "deepcluster"
     assignments: the clusters of tiles, where `balance` is "clusters"
+    tile_labels: the class of each tile, where it is not simply that of its slide
     """
     folder, learnt = tiles[0].parent, network.with_suffix("") if network else None
     clusters = assignments[0].parent if assignments else None
+    own = tile_labels[0].parent if tile_labels else None
     placed = {
         row["slide"]: row
         for row in read_table(splits)
@@ -62,7 +66,7 @@ def train_classifier(
     def open_split(split: str) -> TileBag:
         rows = [row for row in placed.values() if row["split"] == split]
         labels = {row["slide"]: classes.index(row["label"]) for row in rows}
-        bag = open_bag(folder, labels, clusters)
+        bag = open_bag(folder, labels, clusters, own)
         log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slide.unique()))
         return bag
 
@@ -77,7 +81,7 @@ def train_classifier(
             start = build_backbone(backbone, checkpoint=checkpoint, weights=weights, seed=seed)
         made_for = {key: training.stores[0].attrs[key] for key in ("tile_px", "mpp")}
         model = Classifier(start, classes, **made_for)
-        sources = [source for source in (folder, clusters, learnt) if source]
+        sources = [source for source in (folder, clusters, learnt, own) if source]
         outcome = train(
             model,
             training,
@@ -103,9 +107,11 @@ def train_classifier(
         if warning := weakness(curves, outcome["best_epoch"], fold):
             log.warning(warning)
         sizes = {"train_tiles": len(training), "val_tiles": len(validation)}
-        return {**outcome, **sizes, "precision": computed, "warning": warning}
+        masks = len(masked(own, placed)) if own else 0
+        told = {"precision": computed, "warning": warning, "pixel_masks_used": masks}
+        return {**outcome, **sizes, **told}
 
-    made_of = [source for source in (folder, splits, learnt, clusters) if source]
+    made_of = [source for source in (folder, splits, learnt, clusters, own) if source]
     commit(classifier, shard, fit, upstream=made_of, only=set(placed))
     shutil.rmtree(work, ignore_errors=True)
 
