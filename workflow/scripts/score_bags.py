@@ -45,7 +45,7 @@ def score_bags(
         return Aggregator.load(trained).to(where)
 
     def work(slide: Slide, folder: Path) -> dict:
-        source, classes = open_group(features.parent / slide.slide / "features.zarr"), []
+        source = open_group(features.parent / slide.slide / "features.zarr")
         if dict(source.attrs) != read_record(trained)["made_by"]:
             raise ValueError(
                 f"{slide.slide} has features of {dict(source.attrs)}, not those that the "
