@@ -143,6 +143,20 @@ def test_rare_tissue_is_drawn_as_often_as_common_tissue():
     assert deals[20:].tolist() in ([5, 6], [6, 5]) and deals[:20].sum() == 11
 
 
+def test_tiles_may_have_labels_of_their_own():
+    """A label below 0 leaves a tile out, and so does its being bad; clusters follow."""
+    own = [np.array([1, -1, 0, 1], np.int16), np.array([0, 0], np.int16), np.array([-1], np.int16)]
+    clusters = [np.array([4, 5, 6, 7]), np.array([8, 9]), np.array([3])]
+    stores = [store(i, count, bad) for i, count, bad in ((0, 4, [3]), (1, 2, []), (2, 1, []))]
+    made = TileBag(["a", "b", "c"], stores, [1, 0, 1], clusters, own)
+    assert made.row.tolist() == [0, 2, 0, 1] and made.slide.tolist() == [0, 0, 1, 1]
+    assert made.label.tolist() == [1, 0, 0, 0] and made.label.dtype == torch.int64
+    assert made.cluster.tolist() == [4, 6, 8, 9]
+    assert as_lists(made.groups()) == [[[1], [2, 3]], [[0]]]  # slide a has a part in both classes
+    # half for each class; normal: half for a's one tile and half for b's two
+    assert tile_weights(made).tolist() == pytest.approx([1 / 2, 1 / 4, 1 / 8, 1 / 8])
+
+
 def write_slide(root, name, *, count=3, verdict="ok", clusters=None):
     for stage in ("tiles", "assignments"):
         (root / stage / name).mkdir(parents=True)

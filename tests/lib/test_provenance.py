@@ -38,12 +38,25 @@ def test_weights_are_told_once_for_the_encoder_and_for_each_model():
 def test_choices_are_told_once_per_kind():
     facts = {"chosen_by": "the loss", "precision": "fp32"}
     models = {f"Classifier, fold {fold}": {"facts": facts} for fold in range(3)}
-    models["NEGEV, fold 0"] = {"facts": facts | {"pixel_masks_used": 4}}
+    models["NEGEV, fold 0"] = {"facts": facts | {"masks": ["a", "b", "c", "d"]}}
     models["NEGEV, fold 1"] = {"facts": facts | {"precision": "bf16"}}
     assert list_choices(models) == [
         "Classifier: the loss; 0 pixel masks used; computed in fp32.",
         "NEGEV: the loss; 4 pixel masks used; computed in fp32.",
         "NEGEV: the loss; 0 pixel masks used; computed in bf16.",
+    ]
+
+
+def test_the_masks_that_taught_a_classifier_are_behind_its_decoders():
+    facts = {"chosen_by": "the loss", "precision": "fp32"}
+    models = {
+        "Classifier, fold 0": {"facts": facts | {"masks": ["a", "b", "c"]}},
+        "Classifier, fold 1": {"facts": facts | {"masks": ["a", "b"]}},
+        "NEGEV, fold 0": {"facts": facts | {"masks": []}},
+        "NEGEV, fold 1": {"facts": facts | {"masks": ["b", "c", "d", "e"]}},
+    }
+    assert [said.split("; ")[1] for said in list_choices(models)] == [
+        f"{masks} pixel masks used" for masks in (3, 2, 3, 5)
     ]
 
 

@@ -177,6 +177,19 @@ def test_labels_by_level_and_fold_in_their_order():
     assert cluster_table(metrics, "deepcluster") == []
 
 
+def test_slides_scored_as_bags_follow_the_classifier():
+    bags = [row("auroc", 0.9, method="abmil", level="slide", fold=fold) for fold in ("all", "0")]
+    found = label_table([*bags, row("auroc", 0.75, level="slide")])
+    assert [(one["level"], one["fold"], one["cells"]["AUROC"][:4]) for one in found] == [
+        ("slide", "all folds", "0.75"),
+        ("slide, by attention", "fold 0", "0.90"),
+        ("slide, by attention", "all folds", "0.90"),
+    ]
+    config = CONFIG | {"labels": CONFIG["labels"] | {"level": "slide"}}
+    numbers = five_numbers([*bags, row("auroc", 0.75, level="slide")], COHORT, config)
+    assert numbers[2]["value"] == "0.75"
+
+
 def test_a_probe_is_not_taken_for_the_classifier():
     probe = row("auroc", 0.99, method="probe dcec conv1")
     numbers = five_numbers([probe, row("auroc", 0.75)], COHORT, CONFIG)
@@ -189,5 +202,6 @@ def test_confusion_has_true_classes_in_rows():
     counts = {("a", "a"): 5, ("a", "b"): 1, ("b", "a"): 2, ("b", "b"): 7}
     metrics = [row(f"confusion[true={t},predicted={p}]", n) for (t, p), n in counts.items()]
     metrics += [row("confusion[true=a,predicted=a]", 99, level="tile")]
+    metrics += [row("confusion[true=a,predicted=a]", 98, method="abmil")]
     assert confusion_counts(metrics, "image", classes) == [[5, 1], [2, 7]]
     assert confusion_counts([], "image", classes) == confusion_counts(metrics, "image", []) == []

@@ -25,7 +25,7 @@ SETTINGS = {
 SLIDES = STUDY | {"nothing": ("plain", "test", 0)}
 
 
-def learn(root, slides, *, network=None, assignments=(), **changed):
+def learn(root, slides, *, network=None, assignments=(), tile_labels=(), **changed):
     """Train in the study `root`; the folder of the classifier."""
     return train_fold(
         train_classifier,
@@ -34,6 +34,7 @@ def learn(root, slides, *, network=None, assignments=(), **changed):
         "classifiers",
         network,
         list(assignments),
+        list(tile_labels),
         settings=SETTINGS | changed,
         weights=None,
     )

@@ -214,7 +214,7 @@ class Finished:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(record))
 
-    def report(self, max_slides=60, picture_px=250):
+    def report(self, max_slides=60, picture_px=250, aggregators=()):
         """The page; to be called in the folder above results/ and logs/."""
         tables = ["cluster_enrichment"]
         tables += ["classifier_slides", "classifier_curves", "pseudo_masks"] * bool(self.classes)
@@ -230,6 +230,7 @@ class Finished:
             [self.of_clusters("embedding_maps")],
             [self.of_clusters("networks")] * (self.clustering != "kmeans"),
             [self.index(f"overlays/{method}") for method in self.methods],
+            list(aggregators),
             [self.root / "classifiers/fold0.json"] * bool(self.classes),
             [self.root / f"decoders/{m}/fold0.json" for m in self.methods if m != "none"],
             [self.root / "evaluation" / f"{table}.tsv" for table in tables],

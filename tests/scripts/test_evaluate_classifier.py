@@ -1,6 +1,11 @@
+import shutil
+
+import numpy as np
 import pytest
 
 from tests.scripts import outcome
+from workflow.lib.shard import visit
+from workflow.lib.stores import create_group, write_rows
 from workflow.lib.tables import METRICS, read_table
 from workflow.scripts.evaluate_classifier import evaluate_classifier
 
@@ -27,6 +32,8 @@ def study(tmp_path_factory):
 def evaluate(study, **changes):
     given = {
         "scores": [study / "scores" / f"fold{fold}" / "all.json" for fold in (0, 1)],
+        "bag_scores": None,
+        "tile_labels": None,
         "splits": study / "splits.tsv",
         "evaluation": study / "classifier.tsv",
         "slides": study / "slides.tsv",
@@ -88,6 +95,72 @@ def test_tiles_are_not_scored_where_only_slides_are_labelled(study, level):
     rows = evaluate(study, level=level)
     assert {key[1] for key in rows} == {level}
     assert {row["level"] for row in read_table(study / "curves.tsv")} == {level}
+
+
+def write_units(study, folder, work):
+    """Units of both folds: work(name, its split, folder)."""
+    for fold in (0, 1):
+        index = study / folder / f"fold{fold}" / "all.json"
+
+        def of_slide(slide, unit, fold=fold):
+            return work(slide.slide, outcome.SLIDES[slide.slide][2 + fold], unit, fold)
+
+        visit(index, outcome.shard(folder), of_slide, upstream=[study / "tiles"])
+    return [study / folder / f"fold{fold}" / "all.json" for fold in (0, 1)]
+
+
+def test_bags_have_rows_of_their_own(study):
+    """Fold 0: normal a1 .1, tumour a2 .9 and b .8; fold 1: normal c .6, tumour d .7 and e .2."""
+    tumour = {"a1": 0.1, "a2": 0.9, "b": 0.8, "c": 0.6, "d": 0.7, "e": 0.2}
+
+    def work(slide, split, unit, fold):
+        create_group(unit / "bag_scores.zarr", {"classes": outcome.CLASSES, "fold": fold})
+        score = tumour.get(slide)
+        return {"pooled": None if score is None else [1 - score, score]}
+
+    bags = write_units(study, "bag_scores", work)
+    evaluate(study, level="slide", bag_scores=bags)
+    rows = {
+        (row["method"], row["fold"], row["metric"]): row
+        for row in read_table(study / "classifier.tsv")
+    }
+    assert {row["level"] for row in rows.values()} == {"slide"}
+    assert {method for method, _, _ in rows} == {"classifier (mean)", "abmil"}
+    assert rows["abmil", "0", "auroc"]["value"] == "1"
+    # of eight pairs of normal .1 .6 and tumour .9 .8 .7 .2 one is wrong: .6 over .2
+    pooled = rows["abmil", "all", "auroc"]
+    assert (pooled["value"], pooled["n"], pooled["pixel_masks_used"]) == ("0.875", "6", "0")
+    assert rows["abmil", "all", "confusion[true=normal,predicted=tumour]"]["value"] == "1"
+    assert rows["classifier (mean)", "all", "auroc"]["value"] == "0.875"
+    shutil.rmtree(study / "bag_scores" / "fold0")
+    shutil.copytree(study / "bag_scores" / "fold1", study / "bag_scores" / "fold0")
+    with pytest.raises(RuntimeError, match="bag scores of fold 1.*but fold 0"):
+        evaluate(study, level="slide", bag_scores=bags)
+
+
+def test_tiles_are_scored_by_their_masks_and_every_row_says_how_many_taught(study):
+    """The first three tiles of a tumour slide are marked, of b none is known."""
+
+    def work(slide, split, unit, fold):
+        group = create_group(unit / "tile_labels.zarr", {"classes": outcome.CLASSES, "fold": fold})
+        tumour = outcome.SLIDES[slide][1] == "tumour"
+        labels = np.where(np.arange(outcome.count(slide)) < 3, int(tumour), 0)
+        labels[5:] = -1
+        write_rows(group, "labels", np.full_like(labels, -1) if slide == "b" else labels)
+        return {"mask": slide in ("a2", "d", "e")}
+
+    rows = evaluate(study, level="annotation", tile_labels=write_units(study, "tile_labels", work))
+    assert {key[1] for key in rows} == {"annotation", "tile"}
+    # fold 0 learnt from d and e, fold 1 from a2 and, as validation, from b, which has no mask
+    used = {key[0]: row["pixel_masks_used"] for key, row in rows.items()}
+    assert used == {"0": "2", "1": "1", "all": "3"}
+    # fold 0: five tiles of a1 at most .2 and of a2 three marked at .9 .8 .9 and two not at .8 .9
+    cells = [row["value"] for key, row in rows.items() if key[:2] == ("0", "tile")][-4:]
+    assert cells == ["5", "2", "0", "3"]
+    assert rows["0", "tile", "auroc"]["n"] == "2"
+    # marked over not: 3 x 5 pairs with a1, of 3 x 2 within a2 .9 > .8 twice, .9 = .9 twice, .8 = .8
+    expected = (15 + 2 + 3 * 0.5) / 21
+    assert float(rows["0", "tile", "auroc"]["value"]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_one_class_alone_gives_an_empty_auroc_not_0(study):

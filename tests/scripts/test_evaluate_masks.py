@@ -29,6 +29,7 @@ def evaluate(study, method="negev", **changes):
     given = {
         "heatmaps": [study / "heatmaps" / method / "all.json"],
         "refined": [study / "refined" / method / f"fold{fold}" / "all.json" for fold in (0, 1)],
+        "tile_labels": None,
         "splits": study / "splits.tsv",
         "evaluation": study / "masks.tsv",
         "slides": study / "slides.tsv",

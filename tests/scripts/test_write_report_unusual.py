@@ -7,6 +7,7 @@ import pytest
 
 from tests.scripts.page import Page
 from tests.scripts.reported import Finished, slide_with
+from workflow.lib.shard import commit
 
 
 @pytest.fixture
@@ -48,6 +49,33 @@ def test_a_study_without_masks_shows_heatmaps_and_measures_none(make):
     assert "pixel truth, or none could be used (see the notes" in Page(study.report()).words()
     assert "NEGEV: 0.25 mm² marked" in Page(page.cards()["good"]).words()
     assert len(page.numbers()) == 5
+
+
+def test_a_study_of_slides_as_bags(make):
+    study = make()
+    study.config["labels"] = study.config["labels"] | {"level": "slide"}
+    index = study.root / "aggregators/fold0.json"
+    commit(index, study.shard("train_aggregator", {"a": 1}), study.train)
+    auroc = next(r for r in study.metrics() if (r["level"], r["metric"]) == ("image", "auroc"))
+    bag = auroc | {"level": "slide", "method": "abmil", "value": 0.625}
+    study.write_metrics([*study.metrics(), bag])
+    page = Page(study.report(aggregators=[index]))
+    words = page.words()
+    assert "It learnt from the tiles that attention chose" in words
+    assert "slide, by attention all folds 2 0.62" in words
+    assert "Attention over tiles: the second; 0 pixel masks used" in words
+    assert "Attention over tiles, fold 0" in words
+
+
+def test_a_study_whose_tiles_are_labelled_by_masks(make):
+    study = make()
+    study.config["labels"] = study.config["labels"] | {"level": "annotation"}
+    rows = [row | {"pixel_masks_used": 3} for row in study.metrics()]
+    rows = [row | {"level": row["level"].replace("image", "annotation")} for row in rows]
+    study.write_metrics(rows)
+    page = Page(study.report())
+    assert "the others of a slide as normal, so that these numbers" in page.words()
+    assert [number.count("; 3 pixel masks used") for number in page.numbers()] == [0, 0, 1, 1, 1]
 
 
 def test_no_metrics_at_all(make):

@@ -15,7 +15,8 @@ from workflow.lib.units import usable
 class TileBag:
     """The readable tiles of labelled slides, in the order of slides and rows.
 
-    slide, label: (M,) int64, indices into `slides` and into the classes
+    slide, label: (M,) int64, indices into `slides` and into the classes. A tile has the label of
+        its slide, or its own where `tile_labels` are given; one with a label below 0 is left out.
     cluster: (M,) int64 where `assignments` gives a cluster for every tile of each slide, else None
     """
 
@@ -25,18 +26,21 @@ class TileBag:
         stores: Sequence[Tiles],
         labels: Sequence[int],
         assignments: Sequence[np.ndarray] | None = None,
+        tile_labels: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.slides, self.stores = list(slides), list(stores)
-        rows = [np.flatnonzero(~store.bad) for store in self.stores]
+        if tile_labels is None:
+            rows = [np.flatnonzero(~store.bad) for store in self.stores]
+        else:
+            known = zip(self.stores, tile_labels, strict=True)
+            rows = [np.flatnonzero(~store.bad & (own >= 0)) for store, own in known]
         counts = [len(found) for found in rows]
         self.row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
         self.slide = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
         self.label = torch.tensor(labels, dtype=torch.int64)[self.slide]
-        self.cluster = None
-        if assignments is not None:
-            each = [ids[good] for ids, good in zip(assignments, rows, strict=True)]
-            found = np.concatenate([*each, np.empty(0, np.int64)]).astype(np.int64)
-            self.cluster = torch.from_numpy(found)
+        if tile_labels is not None:
+            self.label = _of_rows(tile_labels, rows)
+        self.cluster = None if assignments is None else _of_rows(assignments, rows)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -82,23 +86,43 @@ class TileBag:
         return list(found.values())
 
 
-def open_bag(tiles: Path, labels: Mapping[str, int], assignments: Path | None = None) -> TileBag:
+def open_bag(
+    tiles: Path,
+    labels: Mapping[str, int],
+    assignments: Path | None = None,
+    tile_labels: Path | None = None,
+) -> TileBag:
     """The tiles of those slides of `labels` ({slide: class}) that are not quarantined, sorted.
 
-    tiles, assignments: stage folders with a unit per slide.
+    tiles, assignments, tile_labels: stage folders with a unit per slide. With `tile_labels` a tile
+    has its own label, and those that nothing is to be learnt from are left out.
     """
     slides = usable(tiles, labels)
     stores = [Tiles(tiles / slide / "tiles.zarr") for slide in slides]
     clusters = assignments and [
         open_group(assignments / slide / "assignments.zarr")["assignments"][:] for slide in slides
     ]
-    return TileBag(slides, stores, [labels[slide] for slide in slides], clusters)
+    own = tile_labels and [
+        open_group(tile_labels / slide / "tile_labels.zarr")["labels"][:] for slide in slides
+    ]
+    return TileBag(slides, stores, [labels[slide] for slide in slides], clusters, own)
 
 
 def tile_weights(bag: TileBag) -> torch.Tensor:
-    """Weights (M,) float64, adding up to 1, that give every class the same, and its slides too."""
-    weights = balanced_weights(bag.slide.numpy(), bag.label.numpy())
+    """Weights (M,) float64, adding up to 1, that give every class the same, and its slides too.
+
+    A slide whose tiles are of several classes has a part in each.
+    """
+    slides, labels = bag.slide.numpy(), bag.label.numpy()
+    parts = slides * (labels.max(initial=0) + 1) + labels
+    weights = balanced_weights(parts, labels)
     return torch.from_numpy(weights / max(1, len(bag)))
+
+
+def _of_rows(arrays: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> torch.Tensor:
+    """(M,) int64: the rows of each slide's array, one slide after the other."""
+    each = [array[kept] for array, kept in zip(arrays, rows, strict=True)]
+    return torch.from_numpy(np.concatenate([*each, np.empty(0, np.int64)]).astype(np.int64))
 
 
 def balanced_order(

@@ -67,6 +67,22 @@ def _label_faults(config: dict) -> Iterator[str]:
             f"labels.negative: {negative!r} is not in labels.classes ({', '.join(classes)}); "
             "write one of them or null"
         )
+    if config["labels"]["level"] != "image" and not classes:
+        yield (
+            f"labels.level: {config['labels']['level']} says which tiles show a label, but "
+            "labels.classes names none; write image for a study without labels"
+        )
+    if config["labels"]["level"] == "annotation" and classes and negative is None:
+        yield (
+            "labels.negative: at level annotation, tiles that nobody marked need a class; name the "
+            "negative one"
+        )
+    label = config["label_tiles"]
+    if label["top_share"] + label["bottom_share"] > 1:
+        yield (
+            f"label_tiles.top_share: {label['top_share']} and bottom_share, "
+            f"{label['bottom_share']}, are more than the whole slide; use at most 1 together"
+        )
 
 
 def _checkpoint_faults(config: dict) -> Iterator[str]:

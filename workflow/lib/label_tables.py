@@ -1,12 +1,13 @@
 """The rows that scores of slides and tiles become: per fold and for all folds, and as curves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from workflow.lib.bootstrap import Measured, measure
 from workflow.lib.label_metrics import agreement, confusion, curves, macro_ranking
+from workflow.lib.masked_slides import count_masks
 from workflow.lib.tables import metric_row
 
 CURVES = ("level", "fold", "class", "threshold", "false_positive_rate", "recall", "precision")
@@ -17,13 +18,14 @@ CURVE_POINTS = 200  # more than a figure can show
 class Scored:
     """What was scored on one tested slide: the slide itself (M = 1) or its M tiles.
 
-    `truth` is the class of the slide, `predicted` (M,) int, `scores` (M, C) float.
+    `truth` is the class of the slide, or of each item (M,); `predicted` (M,) int, `scores` (M, C)
+    float.
     """
 
     slide: str
     patient: str
     fold: str
-    truth: int
+    truth: int | np.ndarray
     predicted: np.ndarray
     scores: np.ndarray
 
@@ -48,8 +50,11 @@ def metric_rows(
     negative: str | None,
     replicates: int,
     seed: int,
+    taught: Mapping[str, Set[str]] | None = None,
 ) -> Iterator[dict]:
     """Rows of a metrics table: each fold, then `all`; slides without an item do not count.
+
+    taught: fold -> slides whose pixel masks its model learnt from (masked_slides.teachers)
 
     auroc, average_precision, accuracy and balanced_accuracy with intervals over patients, and the
     cells of the confusion table, which are counts. Of two classes, auroc and average_precision are
@@ -59,6 +64,7 @@ def metric_rows(
     column = None if positive is None else classes.index(positive)
     for fold, members in _pools(slides):
         about = {"fold": fold, "level": level, "method": method, "n": len(members)}
+        about["pixel_masks_used"] = count_masks({s.fold for s in members}, taught or {})
         measured, table = _measure(members, len(classes), column, replicates, seed)
         for name, value in measured.items():
             yield metric_row(name, *value, **about)
@@ -76,7 +82,7 @@ def curve_rows(
     """
     positive = positive_class(classes, negative)
     for fold, members in _pools(slides):
-        truth = np.repeat([slide.truth for slide in members], [len(s.scores) for s in members])
+        truth = _truth(members)
         scores = np.concatenate([slide.scores for slide in members])
         for index, name in enumerate(classes):
             if positive not in (None, name):
@@ -95,7 +101,7 @@ def _measure(
     items = [len(slide.scores) for slide in members]
     names, rows = np.unique([slide.patient for slide in members], return_inverse=True)
     patients = np.repeat(rows, items)
-    truth = np.repeat([slide.truth for slide in members], items)
+    truth = _truth(members)
     scores = np.concatenate([slide.scores for slide in members])
     predicted = np.concatenate([slide.predicted for slide in members])
     tables = confusion(truth, predicted, patients, classes=classes)
@@ -107,6 +113,11 @@ def _measure(
 
     found = measure(metrics, patients=len(names), replicates=replicates, seed=seed)
     return found, tables.sum(0)
+
+
+def _truth(members: Sequence[Scored]) -> np.ndarray:
+    """The class of every item (sum of M,), one slide after the other."""
+    return np.concatenate([np.broadcast_to(s.truth, len(s.scores)) for s in members])
 
 
 def _pools(slides: Sequence[Scored]) -> Iterator[tuple[str, list[Scored]]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 MODEL = "model.safetensors"
+CLASSIFIER = "Classifier"  # how models are called that decoders learn from
 
 
 def list_versions(units: Iterable[dict]) -> dict[str, str]:
@@ -21,8 +22,8 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
     """Rows network, start, trained, from manifests: of features, and of trained models by name.
 
     `start` is what the weights were at first: random, a published name, or the hash of the file;
-    empty for a decoder, which starts from its classifier. `trained` is the hash of what training
-    made of them, empty for an encoder that is used as it is.
+    empty for a network that starts from another one or from nothing. `trained` is the hash of what
+    training made of them, empty for an encoder that is used as it is.
     """
     rows = {}
     for made_from in (unit["made_from"] for unit in features):
@@ -39,12 +40,15 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
 def list_choices(models: Mapping[str, dict]) -> list[str]:
     """How the epoch that was kept was chosen, with how many pixel masks, and how it was computed.
 
-    From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once.
+    From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once. A
+    decoder learns from what its fold's classifier saw, so that the masks of that one count too.
     """
     said = {}
     for name, unit in models.items():
         facts = unit["facts"]
-        kind, masks = name.split(", fold")[0], facts.get("pixel_masks_used", 0)
+        kind, fold = name.split(", fold")
+        taught = models.get(f"{CLASSIFIER}, fold{fold}", unit)["facts"]
+        masks = len({slide for each in (facts, taught) for slide in each.get("masks", ())})
         made = f"{masks} pixel masks used; computed in {facts['precision']}"
         said[f"{kind}: {facts['chosen_by']}; {made}."] = None
     return list(said)

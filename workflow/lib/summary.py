@@ -102,14 +102,15 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
     for name, title in LABEL_METRICS.items():
         row = find(classified, fold="all", level=level, metric=name)
         if row and row["value"]:
-            labels.append(_measured(row, title, f"labels of {row['n']} slides, out of fold"))
+            note = f"labels of {row['n']} slides, out of fold{_masks(row)}"
+            labels.append(_measured(row, title, note))
     pixels = []
     maps = [row for row in metrics if _is_pooled(row, "pixel") and row["value"]]
     methods = name_methods(row["method"] for row in maps)
     for method in dict.fromkeys([*methods][:1] + [*methods][-1:]):
         if row := find(maps, metric="pxap", method=method):
             chance = value_of(find(maps, metric="pxap_chance", method=method), 1)
-            note = f"of 100, pixels of {row['n']} slides; chance is {chance}"
+            note = f"of 100, pixels of {row['n']} slides; chance is {chance}{_masks(row)}"
             pixels.append(_measured(row, f"PxAP of {methods[method]}", note, digits=1))
     groups = [
         _number(f"{cohort.tissue_mm2:,.1f} mm²", "tissue", "on the slides used"),
@@ -151,8 +152,14 @@ def method_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dic
 
 
 def label_table(metrics: Sequence[Row]) -> list[dict]:
-    """One row per level and fold of the classifier: level, fold, n, cells; all folds last."""
-    return _by_fold(metrics, LABEL_METRICS, "classifier")
+    """One row per level and fold of the classifier: level, fold, n, cells; all folds last.
+
+    Where slides were also scored as bags, the rows of that follow.
+    """
+    bags = _by_fold(metrics, LABEL_METRICS, "abmil")
+    return _by_fold(metrics, LABEL_METRICS, "classifier") + [
+        row | {"level": f"{row['level']}, by attention"} for row in bags
+    ]
 
 
 def cluster_table(metrics: Sequence[Row], clustering: str) -> list[dict]:
@@ -163,8 +170,12 @@ def cluster_table(metrics: Sequence[Row], clustering: str) -> list[dict]:
 
 
 def confusion_counts(metrics: Sequence[Row], level: str, classes: Sequence[str]) -> list[list[int]]:
-    """Pooled counts, true classes in rows; [] when nothing was classified."""
-    cells = {row["metric"]: row["value"] for row in metrics if _is_pooled(row, level)}
+    """Pooled counts of the classifier, true classes in rows; [] when nothing was classified."""
+    cells = {
+        row["metric"]: row["value"]
+        for row in metrics
+        if _is_pooled(row, level) and row["method"].startswith("classifier")
+    }
     names = [[f"confusion[true={t},predicted={p}]" for p in classes] for t in classes]
     if not classes or names[0][0] not in cells:
         return []
@@ -208,6 +219,11 @@ def _by_fold(metrics: Sequence[Row], names: dict[str, str], method: str) -> list
 
 def _is_pooled(row: Row, level: str) -> bool:
     return (row["fold"], row["level"]) == ("all", level)
+
+
+def _masks(row: Row) -> str:
+    used = row["pixel_masks_used"]
+    return "" if used in ("", "0") else f"; {used} pixel masks used"
 
 
 def _measured(row: Row, title: str, note: str, digits: int = 2) -> dict:

@@ -87,8 +87,9 @@ def check_classes(bag: TileBag, classes: Sequence[str], fold: int) -> None:
     if missing:
         raise ValueError(
             f"Fold {fold} has no training tile of class {', '.join(missing)}: its training slides "
-            "are quarantined or hold too little tissue (verdicts.tsv and the log of tile_slide say "
-            "which). Add slides of this class, or set split_patients.folds to fewer"
+            "are quarantined, hold too little tissue or, at labels.level annotation, have no mask "
+            "(verdicts.tsv and the logs of tile_slide and label_tiles say which). Add slides of "
+            "this class, or set split_patients.folds to fewer"
         )
 
 

@@ -1,6 +1,6 @@
 """
-What a tile is, learnt from the labels of the slides, one classifier per fold.
-    needs   tiles/, splits.tsv, a checkpoint for the backbone
+What a tile is, learnt from the labels of the slides or of the tiles, one classifier per fold.
+    needs   tiles/, splits.tsv, a checkpoint for the backbone; tile_labels/ unless at level image
     gives   classifiers/fold{fold}.json        model.safetensors and its curves
             scores/fold{fold}/{shard}.json     class scores per tile of the val and test slides
 """
@@ -24,6 +24,7 @@ rule train_classifier:
             if BALANCED_BY
             else []
         ),
+        tile_labels=tile_labels("slide", "annotation"),
     output:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     log:
@@ -37,7 +38,12 @@ rule train_classifier:
         recipe=recipe(
             "train_classifier",
             shared=["seed", "classes"],
-            made_of=checkpoint("train_classifier", "backbone", clustering=BALANCED_BY),
+            made_of=checkpoint(
+                "train_classifier",
+                "backbone",
+                clustering=BALANCED_BY,
+                level=None if LEVEL == "image" else LEVEL,
+            ),
         ),
     script:
         "../scripts/train_classifier.py"

@@ -11,6 +11,12 @@ rule evaluate_classifier:
         scores=lambda wildcards: expand(
             f"{RESULTS}/scores/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
         ),
+        bag_scores=expand(
+            f"{RESULTS}/bag_scores/fold{{fold}}/{{shard}}.json",
+            fold=FOLDS if LEVEL == "slide" else [],
+            shard=SHARDS,
+        ),
+        tile_labels=tile_labels("annotation"),
         splits=f"{RESULTS}/splits.tsv",
     output:
         evaluation=f"{RESULTS}/evaluation/classifier.tsv",
@@ -69,6 +75,7 @@ rule evaluate_masks:
         ),
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
         checks=every(f"{RESULTS}/checks/{{shard}}.json"),
+        tile_labels=tile_labels("annotation"),
         splits=f"{RESULTS}/splits.tsv",
     output:
         evaluation=f"{RESULTS}/evaluation/masks_{{method}}.tsv",

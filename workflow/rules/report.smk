@@ -27,6 +27,10 @@ rule write_report:
             method=METHODS,
             shard=SHARDS,
         ),
+        aggregators=expand(
+            f"{RESULTS}/aggregators/fold{{fold}}.json",
+            fold=FOLDS if LEVEL == "slide" else [],
+        ),
         classifiers=(
             expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS) if LABELLED else []
         ),

@@ -1,6 +1,7 @@
 """Compare heatmaps with pixel truth, out of fold."""
 
 import logging
+from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from workflow.lib.codes import to_codes
 from workflow.lib.heatmaps import read_bands, stitch_maps
 from workflow.lib.job import run
+from workflow.lib.masked_slides import teachers
 from workflow.lib.pixel_metrics import BINS, count_bands
 from workflow.lib.pixel_tables import (
     CURVES,
@@ -33,6 +35,7 @@ def evaluate_masks(
     refined: list[Path],
     tiles: list[Path],
     checks: list[Path],
+    tile_labels: list[Path] | None,
     splits: Path,
     evaluation: Path,
     slides: Path,
@@ -52,6 +55,8 @@ def evaluate_masks(
     lies outside of the tiles is a row of its own. Thresholds are chosen on the validation slides
     of the fold: `otsu_val` without their masks, `best_val` with them. There is no `otsu_val` where
     all of them are `negative`: it would only part noise from noise.
+
+    tile_labels: where masks taught the classifier, so that every row says how many did
     """
     masks = {
         slide.slide: slide.mask
@@ -62,9 +67,9 @@ def evaluate_masks(
     placed = read_table(splits)
     units, facts = tiles[0].parent, checks[0].parent
     tested = [row for row in placed if row["split"] == "test" and row["slide"] in masks]
-    counted = [
-        _count(row, heatmaps[0].parent, refined[0].parents[1], facts, masks) for row in tested
-    ]
+    taught = teachers(tile_labels or (), placed)
+    about = (heatmaps[0].parent, refined[0].parents[1], facts, masks)
+    counted = [_count(row, *about, taught.get(row["fold"], frozenset())) for row in tested]
     findings = {row["slide"] for row in placed if row["label"] != negative}
     thresholds = []
     for folder in sorted({index.parent for index in refined}) if tested else []:
@@ -73,7 +78,8 @@ def evaluate_masks(
         about = (folder, units, facts, masks, window)
         seen = [_validate(slide, *about) for slide in usable(folder, members)]
         thresholds += choose_thresholds(fold, seen, findings)
-    rows = metric_rows(counted, thresholds, method=method, replicates=bootstrap, seed=seed)
+    draws = {"replicates": bootstrap, "seed": seed}
+    rows = metric_rows(counted, thresholds, method=method, **draws)
     write_table(evaluation, METRICS, rows)
     write_table(slides, SLIDES, slide_rows(counted, thresholds, rule="otsu_val", method=method))
     write_table(curves, CURVES, curve_rows(counted, method=method))
@@ -82,9 +88,17 @@ def evaluate_masks(
 
 
 def _count(
-    row: dict[str, str], maps: Path, refined: Path, facts: Path, masks: dict[str, Path | None]
+    row: dict[str, str],
+    maps: Path,
+    refined: Path,
+    facts: Path,
+    masks: dict[str, Path | None],
+    taught: Set[str],
 ) -> Counted:
-    """The heatmap of a tested slide against its truth; a note where that is impossible."""
+    """The heatmap of a tested slide against its truth; a note where that is impossible.
+
+    taught: slides whose masks the classifier of its fold learnt from; those of the refiner join.
+    """
     slide, about = row["slide"], {key: row[key] for key in ("slide", "patient", "fold")}
     try:
         if not usable(maps, [slide]):
@@ -97,7 +111,7 @@ def _count(
     except ValueError as error:
         log.warning("%s is left out: %s.", slide, error)
         return Counted(**about, counts=np.zeros((2, BINS), np.int64), uncovered=0, note=str(error))
-    return Counted(**about, counts=counts, uncovered=uncovered, masks=frozenset(learnt))
+    return Counted(**about, counts=counts, uncovered=uncovered, masks=taught | frozenset(learnt))
 
 
 def _validate(

@@ -11,6 +11,7 @@ from workflow.lib.cluster_networks import load_backbone
 from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.heads import Pooling
 from workflow.lib.job import run
+from workflow.lib.masked_slides import masked
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
@@ -24,6 +25,7 @@ def train_classifier(
     splits: Path,
     network: Path | None,
     assignments: list[Path] | None,
+    tile_labels: list[Path] | None,
     classifier: Path,
     *,
     shard: Shard,
@@ -55,9 +57,11 @@ def train_classifier(
     network: what DeepCluster learnt on this fold, where `checkpoint` is "deepcluster"
     heads: the settings of each pooling that has any
     assignments: the clusters of tiles, where `balance` is "clusters"
+    tile_labels: the class of each tile, where it is not simply that of its slide
     """
     folder, learnt = tiles[0].parent, network.with_suffix("") if network else None
     clusters = assignments[0].parent if assignments else None
+    own = tile_labels[0].parent if tile_labels else None
     placed = {
         row["slide"]: row
         for row in read_table(splits)
@@ -67,7 +71,7 @@ def train_classifier(
     def open_split(split: str) -> TileBag:
         rows = [row for row in placed.values() if row["split"] == split]
         labels = {row["slide"]: classes.index(row["label"]) for row in rows}
-        bag = open_bag(folder, labels, clusters)
+        bag = open_bag(folder, labels, clusters, own)
         log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slide.unique()))
         return bag
 
@@ -85,7 +89,7 @@ def train_classifier(
         made_for = {key: training.stores[0].attrs[key] for key in ("tile_px", "mpp")}
         head = {"pooling": pooling, "settings": heads.get(pooling)}
         model = Classifier(start, classes, **head, **made_for)
-        sources = [source for source in (folder, clusters, learnt) if source]
+        sources = [source for source in (folder, clusters, learnt, own) if source]
         outcome = train(
             model,
             training,
@@ -111,10 +115,11 @@ def train_classifier(
         if warning := weakness(curves, outcome["best_epoch"], fold):
             log.warning(warning)
         sizes = {"train_tiles": len(training), "val_tiles": len(validation)}
-        learnt_from = {"trained_on": training.slides, "chosen_on": validation.slides}
-        return {**outcome, **sizes, **learnt_from, "precision": computed, "warning": warning}
+        told = {"precision": computed, "warning": warning}
+        told |= {"trained_on": training.slides, "chosen_on": validation.slides}
+        return {**outcome, **sizes, **told, "masks": sorted(masked(own, placed)) if own else []}
 
-    made_of = [source for source in (folder, splits, learnt, clusters) if source]
+    made_of = [source for source in (folder, splits, learnt, clusters, own) if source]
     commit(classifier, shard, fit, upstream=made_of, only=set(placed))
     shutil.rmtree(work, ignore_errors=True)
 

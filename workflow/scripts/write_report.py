@@ -30,7 +30,7 @@ from workflow.lib.units import manifest
 log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "report.html"
-KINDS = {"classifiers": "Classifier"} | METHODS
+KINDS = {"aggregators": "Attention over tiles", "classifiers": "Classifier"} | METHODS
 
 
 def write_report(
@@ -44,6 +44,7 @@ def write_report(
     embedding_maps: list[Path],
     networks: list[Path],
     overlays: list[Path],
+    aggregators: list[Path],
     classifiers: list[Path],
     decoders: list[Path],
     evaluation: list[Path],
@@ -73,7 +74,8 @@ def write_report(
     for place, slide in enumerate(study.used):
         shown = study.pictures(slide, max_side_px=picture_px) if place < max_slides else ()
         cards.append(study.card(slide) | {"pictures": _embed(shown)})
-    trained = {_name(index): index.with_suffix("") for index in [*classifiers, *decoders]}
+    learnt = [*aggregators, *classifiers, *decoders]
+    trained = {_name(index): index.with_suffix("") for index in learnt}
     made = {name: manifest(folder) for name, folder in trained.items()}
     checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]
     features = encoded(results / "features", clusters, [slide.slide for slide in study.used])

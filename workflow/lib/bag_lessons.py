@@ -1,0 +1,147 @@
+"""What a network learns of bags: the class of a slide from a sample of its tiles."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+from torch.nn import functional
+
+from workflow.lib.attention_mil import Aggregator, read_slide
+from workflow.lib.feature_bags import FeatureBags
+from workflow.lib.fitting import fit
+from workflow.lib.label_metrics import balanced_weights, macro_ranking
+
+LAST_EPOCH = "the last epoch, because not every class has a validation slide"
+CHOSEN_BY = "lowest validation loss of slides, every class counted alike"
+DRAWS = 1 << 62  # seeds that a step draws its tiles with
+
+
+class BagLesson:
+    """An aggregator that learns the class of each slide (workflow/lib/fitting.py: a lesson).
+
+    A step is one slide, and of it `max_tiles` tiles at most, drawn anew. Losses are weighted so
+    that every class counts alike. A batch is a slide's index and the seed of its draw.
+    """
+
+    def __init__(
+        self,
+        model: Aggregator,
+        training: FeatureBags,
+        validation: FeatureBags,
+        *,
+        max_tiles: int,
+        device: torch.device,
+    ) -> None:
+        self.model, self.training, self.validation = model, training, validation
+        self.max_tiles, self.device = max_tiles, device
+        self.weights = _weights(training)
+        self._seen: list[tuple[int, np.ndarray]] = []
+
+    def batches(self, seed: int) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        slides = torch.randperm(len(self.training), generator=generator)
+        draws = torch.randint(DRAWS, (len(slides),), generator=generator)
+        return list(torch.stack([slides, draws], dim=1))
+
+    def read(self, indices: torch.Tensor) -> np.ndarray:
+        """Features (n, D) float32 of one slide."""
+        slide, draw = indices.tolist()
+        return self.training.sample(slide, self.max_tiles, seed=draw)
+
+    def names(self, indices: torch.Tensor) -> list[str]:
+        return [self.training.slides[int(indices[0])]]
+
+    def loss(
+        self, indices: torch.Tensor, features: np.ndarray, generator: torch.Generator
+    ) -> torch.Tensor:
+        slide = int(indices[0])
+        logits = self.model(torch.from_numpy(features).to(self.device))
+        self._seen.append((slide, logits.detach().cpu().numpy()))
+        label = self.training.label[slide].to(self.device)
+        return float(self.weights[slide]) * functional.cross_entropy(logits, label)
+
+    def recall(self) -> dict:
+        slides = [slide for slide, _ in self._seen]
+        logits = np.stack([found for _, found in self._seen])
+        self._seen = []
+        return _measure(logits, self.training.label[slides].numpy(), self.weights[slides])
+
+    def validate(self) -> dict | None:
+        bags = self.validation
+        if not len(bags):
+            return None
+        found = [
+            read_slide(self.model, bags.rows(index), device=self.device).logits
+            for index in range(len(bags))
+        ]
+        return _measure(np.stack(found), bags.label.numpy(), _weights(bags))
+
+    def validation_names(self) -> list[str]:
+        return self.validation.slides
+
+
+def train(
+    model: Aggregator,
+    training: FeatureBags,
+    validation: FeatureBags,
+    *,
+    epochs: int,
+    learning_rate: float,
+    weight_decay: float,
+    patience: int,
+    max_tiles: int,
+    seed: int,
+    device: torch.device,
+    work: Path,
+    key: str,
+) -> dict:
+    """Train `model` in place, leave it with the weights of its best epoch, and tell how it went.
+
+    Features are standardised by those of the training tiles first. workflow/lib/fitting.py says
+    how the loop paces, stops and resumes from `work` and `key`. Returns {"curves": rows of epoch,
+    split, loss, accuracy, auroc, lr; "best_epoch"; "chosen_by"}. Raises ValueError, naming the
+    slide, when a loss or a feature is not finite.
+    """
+    model.standardise(training.everything())
+    model.to(device)
+    lesson = BagLesson(model, training, validation, max_tiles=max_tiles, device=device)
+    groups = [
+        {
+            "params": [p for p in model.parameters() if (p.ndim > 1) == decayed],
+            "peak": learning_rate,
+            "weight_decay": weight_decay if decayed else 0.0,
+        }
+        for decayed in (True, False)  # biases are left to be
+    ]
+    # Without one of the classes, validation would choose the epoch that never says it.
+    complete = len(validation.label.unique()) == len(model.classes)
+    outcome = fit(
+        lesson,
+        groups,
+        epochs=epochs,
+        patience=patience if complete else None,
+        seed=seed,
+        work=work,
+        key=key,
+    )
+    validated = outcome.pop("validated")
+    return {**outcome, "chosen_by": CHOSEN_BY if validated else LAST_EPOCH}
+
+
+def _weights(bags: FeatureBags) -> np.ndarray:
+    """Weights (S,) with mean 1 that give classes the same."""
+    return balanced_weights(np.arange(len(bags)), bags.label.numpy())
+
+
+def _measure(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict:
+    """Weighted loss, accuracy and AUROC (None where a class is absent) of logits (S, C)."""
+    shares = weights / weights.sum()
+    losses = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+    accuracy = float(shares @ (logits.argmax(axis=1) == labels))
+    auroc = None
+    if np.isfinite(losses).all() and len(np.unique(labels)) == logits.shape[1] > 1:
+        # Ranks of a class are those of its logit: of all others, the softmax makes one number.
+        scores = np.exp(log_softmax(logits.astype(np.float64), axis=1))
+        auroc = float(macro_ranking(scores, labels, shares[None])[0][0])
+    return {"loss": float(shares @ losses), "accuracy": accuracy, "auroc": auroc}

@@ -1,0 +1,97 @@
+"""Learn, from the labels of slides, how much each of their tiles speaks for a class."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+
+from workflow.lib.attention_mil import Aggregator
+from workflow.lib.bag_lessons import train
+from workflow.lib.devices import prepare
+from workflow.lib.feature_bags import FeatureBags, open_feature_bags
+from workflow.lib.job import run
+from workflow.lib.resuming import make_key
+from workflow.lib.shard import Shard, commit
+from workflow.lib.tables import read_table, write_table
+
+log = logging.getLogger(__name__)
+
+
+def train_aggregator(
+    features: list[Path],
+    splits: Path,
+    aggregator: Path,
+    *,
+    shard: Shard,
+    fold: int,
+    classes: list[str],
+    hidden: int,
+    dropout: float,
+    epochs: int,
+    learning_rate: float,
+    weight_decay: float,
+    patience: int,
+    max_tiles: int,
+    seed: int,
+    device: str,
+    threads: int,
+    work: Path,
+) -> None:
+    """Write the aggregator of `fold`: weights, what they are, and the curves of their training.
+
+    It learns from the training slides; the validation slides choose the epoch.
+    """
+    folder = features[0].parent
+    placed = {
+        row["slide"]: row
+        for row in read_table(splits)
+        if row["fold"] == str(fold) and row["split"] in ("train", "val")
+    }
+
+    def open_split(split: str) -> FeatureBags:
+        rows = [row for row in placed.values() if row["split"] == split]
+        bags = open_feature_bags(folder, {r["slide"]: classes.index(r["label"]) for r in rows})
+        log.info("%s: %d of %d slides have tiles.", split, len(bags), len(rows))
+        return bags
+
+    def fit(unit: Path) -> dict:
+        where = prepare(device, threads=threads, seed=seed)
+        training, validation = open_split("train"), open_split("val")
+        missing = [name for i, name in enumerate(classes) if not (training.label == i).any()]
+        if missing:
+            raise ValueError(
+                f"Fold {fold} has no training slide of class {', '.join(missing)} with a tile: "
+                "they are quarantined or hold too little tissue (verdicts.tsv and the log of "
+                "tile_slide say which). Add slides, or set split_patients.folds to fewer"
+            )
+        torch.manual_seed(seed)
+        width = training.everything().dimension
+        model = Aggregator(width, classes, hidden=hidden, dropout=dropout)
+        outcome = train(
+            model,
+            training,
+            validation,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            patience=patience,
+            max_tiles=max_tiles,
+            seed=seed,
+            device=where,
+            work=work,
+            key=make_key(shard.recipe, placed, [folder], fold),
+        )
+        curves = outcome.pop("curves")
+        write_table(unit / "curves.tsv", curves[0], curves)
+        facts = {**outcome, "made_by": training.made_by}
+        model.cpu().save(unit, facts)
+        sizes = {"train_slides": len(training), "val_slides": len(validation)}
+        return {**facts, **sizes, "precision": "fp32"}
+
+    commit(aggregator, shard, fit, upstream=[folder, splits], only=set(placed))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run(train_aggregator, globals().get("snakemake"))
