@@ -14,7 +14,6 @@ from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_seeds
 from workflow.lib.seed_bags import SeedBag
 
-TERMS = ("loss", "seed_loss", "negative_loss")
 Sample = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
@@ -50,6 +49,8 @@ class SeedLesson:
     augmentation: flips, rotations, crop, colour_jitter. Image and map are turned and cut together;
     only the image changes its colours.
     """
+
+    terms = ("loss", "seed_loss", "negative_loss")
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class SeedLesson:
         """The mean of every term over the batches since the last call."""
         means = np.mean(self._seen, axis=0)
         self._seen = []
-        return dict(zip(TERMS, map(float, means), strict=True))
+        return dict(zip(self.terms, map(float, means), strict=True))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float] | None:

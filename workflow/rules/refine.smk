@@ -36,6 +36,27 @@ rule train_negev:
         "../scripts/train_negev.py"
 
 
+rule train_rpnet:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        cams=every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/rpnet/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_rpnet/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    params:
+        recipe=recipe("train_rpnet", shared=["seed", "negative", "cam_scale"]),
+    script:
+        "../scripts/train_rpnet.py"
+
+
 rule refine_masks:
     input:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
