@@ -137,7 +137,7 @@ def _threshold_faults(config: dict) -> Iterator[str]:
             f"train_rpnet.background: {regions['background']} is above foreground, "
             f"{regions['foreground']}"
         )
-    for section in ("train_negev", "train_rpnet"):
+    for section in ("train_negev", "train_rpnet", "train_points"):
         if (side := config[section]["dilate_px"]) % 2 == 0:
             yield f"{section}.dilate_px: {side} has no middle pixel; use an odd number"
 

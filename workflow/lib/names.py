@@ -6,6 +6,7 @@ METHODS = {
     "crf": "CAM, CRF",
     "negev": "NEGEV",
     "rpnet": "RPNet",
+    "points": "Points",
 }
 UNLEARNT = ("none", "morphology", "crf")  # every other method has a rule that trains it
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}

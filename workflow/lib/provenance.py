@@ -37,15 +37,17 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
 
 
 def list_choices(models: Mapping[str, dict]) -> list[str]:
-    """How the epoch that was kept was chosen, with how many pixel masks, and how it was computed.
+    """How the epoch that was kept was chosen, from how many pixel masks, and how it was computed.
 
     From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once.
     """
     said = {}
     for name, unit in models.items():
         facts = unit["facts"]
-        kind, masks = name.split(", fold")[0], facts.get("pixel_masks_used", 0)
-        made = f"{masks} pixel masks used; computed in {facts['precision']}"
+        kind, masks = name.split(", fold")[0], f"{len(facts.get('masks', ()))} pixel masks used"
+        if points := facts.get("points"):
+            masks = f"{points} points on {len(facts['masks'])} slides used"
+        made = f"{masks}; computed in {facts['precision']}"
         said[f"{kind}: {facts['chosen_by']}; {made}."] = None
     return list(said)
 

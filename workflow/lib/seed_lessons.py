@@ -86,9 +86,12 @@ class SeedLesson:
     def batches(self, seed: int) -> list[torch.Tensor]:
         """All training tiles in random order; a last batch that is not full is left out."""
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.training.tiles), generator=generator)
-        batches = list(order.split(self.batch_size))
+        batches = list(self.deal(generator).split(self.batch_size))
         return [batch for batch in batches if len(batch) == self.batch_size] or batches
+
+    def deal(self, generator: torch.Generator) -> torch.Tensor:
+        """The training tiles of one epoch in the order in which they come."""
+        return torch.randperm(len(self.training.tiles), generator=generator)
 
     def read(self, indices: torch.Tensor) -> np.ndarray:
         return self.training.tiles.read(indices)
