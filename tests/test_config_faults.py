@@ -85,7 +85,7 @@ WRONG = {
     "unknown method": (
         edited(refine_masks__methods=["none", "magic"]),
         "refine_masks.methods.1: 'magic' is not known; use one of ['none', 'morphology', 'crf', "
-        "'negev']",
+        "'negev', 'rpnet', 'points']",
     ),
     "no method": (
         edited(refine_masks__methods=[]),
@@ -211,9 +211,17 @@ CONTRADICTIONS = {
         "train_classifier.backbone: vgg16 cannot start from the resnet18 of train_deepcluster; "
         "give both the same backbone",
     ),
+    "regions crossed": (
+        edited(train_rpnet__background=0.7),
+        "train_rpnet.background: 0.7 is above foreground, 0.6",
+    ),
     "even dilation": (
         edited(train_negev__dilate_px=4),
         "train_negev.dilate_px: 4 has no middle pixel; use an odd number",
+    ),
+    "even dilation of another method": (
+        edited(train_rpnet__dilate_px=2),
+        "train_rpnet.dilate_px: 2 has no middle pixel; use an odd number",
     ),
 }
 

@@ -40,10 +40,12 @@ def test_choices_are_told_once_per_kind():
     models = {f"Classifier, fold {fold}": {"facts": facts} for fold in range(3)}
     models["NEGEV, fold 0"] = {"facts": facts | {"masks": ["a", "b", "c", "d"]}}
     models["NEGEV, fold 1"] = {"facts": facts | {"precision": "bf16"}}
+    models["Points, fold 0"] = {"facts": facts | {"points": 9, "masks": ["a", "b"]}}
     assert list_choices(models) == [
         "Classifier: the loss; 0 pixel masks used; computed in fp32.",
         "NEGEV: the loss; 4 pixel masks used; computed in fp32.",
         "NEGEV: the loss; 0 pixel masks used; computed in bf16.",
+        "Points: the loss; 9 points on 2 slides used; computed in fp32.",
     ]
 
 

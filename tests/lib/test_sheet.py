@@ -55,11 +55,12 @@ def test_reads_text_and_sorts(tmp_path):
 def test_reads_every_column(tmp_path):
     (tmp_path / "m.png").touch()
     (tmp_path / "t.geojson").touch()
-    header = "sha256 tissue mask mpp fold site label patient path slide"
+    (tmp_path / "p.tsv").touch()
+    header = "sha256 points tissue mask mpp fold site label patient path slide"
     path = write(
         tmp_path,
-        f"{'AB' * 32} t.geojson m.png 2.5e-1 1 north normal p1 a.svs x",
-        "    0  tumour p2 b.svs y",
+        f"{'AB' * 32} p.tsv t.geojson m.png 2.5e-1 1 north normal p1 a.svs x",
+        "     0  tumour p2 b.svs y",
         header=header,
     )
     first, second = read(path)
@@ -72,6 +73,7 @@ def test_reads_every_column(tmp_path):
         mpp=0.25,
         mask=tmp_path / "m.png",
         tissue=tmp_path / "t.geojson",
+        points=tmp_path / "p.tsv",
         sha256="ab" * 32,
         fold=1,
     )
@@ -175,6 +177,7 @@ BAD_CELLS = {
     "fold of a half": ("fold", "0.5", "fold '0.5' is not a number"),
     "short checksum": ("sha256", "abc", "sha256 'abc' is not 64 hexadecimal digits"),
     "no mask": ("mask", "m.png", "mask 'm.png' is not a file"),
+    "no points": ("points", "p.tsv", "points 'p.tsv' is not a file"),
     "no tissue": ("tissue", "t.geojson", "tissue 't.geojson' is not a file"),
 }
 

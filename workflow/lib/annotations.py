@@ -77,7 +77,7 @@ def _features(node: object, kind: str) -> Iterator[tuple[str, Area | None]]:
             yield from _features(node["features"], kind)
         case "Feature":
             if node["geometry"] is not None:
-                yield from _features(node["geometry"], _class(node.get("properties") or {}))
+                yield from _features(node["geometry"], class_name(node.get("properties") or {}))
         case "GeometryCollection":
             yield from _features(node["geometries"], kind)
         case "MultiPolygon":
@@ -91,8 +91,8 @@ def _features(node: object, kind: str) -> Iterator[tuple[str, Area | None]]:
             raise ValueError(f"{other!r} is not a GeoJSON type")
 
 
-def _class(properties: dict) -> str:
-    """The name of a QuPath class: a bare string, or an object with a name or names."""
+def class_name(properties: dict) -> str:
+    """The class of a QuPath feature: a bare string, or an object with a name or names; or ""."""
     given = properties.get("classification") or ""
     if isinstance(given, dict):
         given = given.get("name") or ": ".join(given.get("names") or [])

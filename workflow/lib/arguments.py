@@ -96,7 +96,8 @@ def _config(study: Path) -> dict:
 
 def _row_facts(slide: Slide, known: Identities) -> dict:
     """What a stage that runs alone can see of a slide: its files by content, and its row."""
-    files = {"identity": slide.path, "tissue": slide.tissue, "mask": slide.mask}
+    files = {"identity": slide.path, "tissue": slide.tissue}
+    files |= {"mask": slide.mask, "points": slide.points}
     facts = {name: known.of(file) for name, file in files.items() if file}
     row = {"mpp": slide.mpp, "sha256": slide.sha256, "label": slide.label}
     return facts | {name: value for name, value in row.items() if value is not None}

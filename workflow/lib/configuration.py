@@ -149,8 +149,15 @@ def _threshold_faults(config: dict) -> Iterator[str]:
             f"make_pseudo_masks.background: {pseudo['background']} is not below foreground, "
             f"{pseudo['foreground']}"
         )
-    if (side := config["train_negev"]["dilate_px"]) % 2 == 0:
-        yield f"train_negev.dilate_px: {side} has no middle pixel; use an odd number"
+    regions = config["train_rpnet"]
+    if regions["background"] > regions["foreground"]:
+        yield (
+            f"train_rpnet.background: {regions['background']} is above foreground, "
+            f"{regions['foreground']}"
+        )
+    for section in ("train_negev", "train_rpnet", "train_points"):
+        if (side := config[section]["dilate_px"]) % 2 == 0:
+            yield f"{section}.dilate_px: {side} has no middle pixel; use an odd number"
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

@@ -5,7 +5,7 @@ are, batch-norm statistics included, so what the classifier says of a tile canno
 the decoder learns where.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -63,20 +63,27 @@ class Decoder(nn.Module):
         save_model(self.learnt, folder, {**facts, **made})
 
 
-def load_decoder(folder: Path, classifier: Classifier, *, trained_on: str) -> Decoder:
+def load_decoder(
+    folder: Path,
+    classifier: Classifier,
+    *,
+    trained_on: str,
+    build: Callable[[dict], Decoder] | None = None,
+) -> Decoder:
     """The decoder that `save` wrote into `folder`, on its classifier, in evaluation.
 
+    build: makes it from its record, where it is more than a Decoder.
     Raises ValueError, naming the file, when it is damaged or was trained on another classifier
     than `trained_on`, whose features it would misread.
     """
 
-    def build(record: dict) -> Decoder:
+    def rebuild(record: dict) -> Decoder:
         if record["classifier"] != trained_on:
             raise ValueError(
                 f"{folder / 'model.safetensors'} was trained on another classifier "
                 f"({record['classifier'][:12]}, not {trained_on[:12]}); train the decoder of this "
                 "fold anew"
             )
-        return Decoder(classifier, record["channels"])
+        return build(record) if build else Decoder(classifier, record["channels"])
 
-    return load_model(folder, build, saved=lambda decoder: decoder.learnt)
+    return load_model(folder, rebuild, saved=lambda decoder: decoder.learnt)

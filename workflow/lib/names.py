@@ -5,6 +5,8 @@ METHODS = {
     "morphology": "CAM, cleaned",
     "crf": "CAM, CRF",
     "negev": "NEGEV",
+    "rpnet": "RPNet",
+    "points": "Points",
 }
 UNLEARNT = ("none", "morphology", "crf")  # every other method has a rule that trains it
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}

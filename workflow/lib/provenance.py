@@ -38,7 +38,7 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
 
 
 def list_choices(models: Mapping[str, dict]) -> list[str]:
-    """How the epoch that was kept was chosen, with how many pixel masks, and how it was computed.
+    """How the epoch that was kept was chosen, from how many pixel masks, and how it was computed.
 
     From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once. A
     decoder learns from what its fold's classifier saw, so that the masks of that one count too.
@@ -47,9 +47,13 @@ def list_choices(models: Mapping[str, dict]) -> list[str]:
     for name, unit in models.items():
         facts = unit["facts"]
         kind, fold = name.split(", fold")
-        taught = models.get(f"{CLASSIFIER}, fold{fold}", unit)["facts"]
-        masks = len({slide for each in (facts, taught) for slide in each.get("masks", ())})
-        made = f"{masks} pixel masks used; computed in {facts['precision']}"
+        taught = set(models.get(f"{CLASSIFIER}, fold{fold}", unit)["facts"].get("masks", ()))
+        own = set(facts.get("masks", ()))
+        used = f"{len(own | taught)} pixel masks used"
+        if points := facts.get("points"):
+            used = f"{points} points on {len(own)} slides used"
+            used += f", and {len(taught)} pixel masks" * bool(taught)
+        made = f"{used}; computed in {facts['precision']}"
         said[f"{kind}: {facts['chosen_by']}; {made}."] = None
     return list(said)
 

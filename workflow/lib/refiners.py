@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from workflow.lib.classifiers import Classifier
-from workflow.lib.decoders import Decoder, load_decoder
+from workflow.lib.decoders import load_decoder
 from workflow.lib.morphology import clean
 from workflow.lib.random_fields import RandomField
+from workflow.lib.region_decoders import load_region_decoder
 
 Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
 
@@ -38,6 +39,7 @@ def load_refiner(
 
     Raises ValueError, naming the file, as `load_decoder` does.
     """
-    model: Decoder = load_decoder(folder, classifier, trained_on=trained_on)
+    load = {"rpnet": load_region_decoder}.get(method, load_decoder)
+    model = load(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)
     return lambda tiles, _: model.probability(tiles)

@@ -14,7 +14,6 @@ from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_seeds
 from workflow.lib.seed_bags import SeedBag
 
-TERMS = ("loss", "seed_loss", "negative_loss")
 Sample = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
@@ -51,6 +50,8 @@ class SeedLesson:
     only the image changes its colours.
     """
 
+    terms = ("loss", "seed_loss", "negative_loss")
+
     def __init__(
         self,
         model: Decoder,
@@ -85,9 +86,12 @@ class SeedLesson:
     def batches(self, seed: int) -> list[torch.Tensor]:
         """All training tiles in random order; a last batch that is not full is left out."""
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.training.tiles), generator=generator)
-        batches = list(order.split(self.batch_size))
+        batches = list(self.deal(generator).split(self.batch_size))
         return [batch for batch in batches if len(batch) == self.batch_size] or batches
+
+    def deal(self, generator: torch.Generator) -> torch.Tensor:
+        """The training tiles of one epoch in the order in which they come."""
+        return torch.randperm(len(self.training.tiles), generator=generator)
 
     def read(self, indices: torch.Tensor) -> np.ndarray:
         return self.training.tiles.read(indices)
@@ -112,7 +116,7 @@ class SeedLesson:
         """The mean of every term over the batches since the last call."""
         means = np.mean(self._seen, axis=0)
         self._seen = []
-        return dict(zip(TERMS, map(float, means), strict=True))
+        return dict(zip(self.terms, map(float, means), strict=True))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float] | None:

@@ -34,6 +34,7 @@ class Slide:
     mpp: float | None = None
     mask: Path | None = None
     tissue: Path | None = None
+    points: Path | None = None
     sha256: str | None = None
     split: str | None = None
     fold: int | None = None
@@ -152,6 +153,7 @@ def _slide(row: Row, folder: Path, *, labelled: bool) -> Slide:
         mpp=float(row["mpp"]) if row["mpp"] else None,
         mask=files.get("mask"),
         tissue=files.get("tissue"),
+        points=files.get("points"),
         sha256=row["sha256"] or None,
         split=row["split"] or None,
         fold=int(row["fold"]) if row["fold"] else None,

@@ -9,8 +9,9 @@ from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
 REQUIRED = ("slide", "path", "patient")
-COLUMNS = (*REQUIRED, "label", "site", "split", "fold", "mpp", "mask", "tissue", "sha256")
-FILES = ("path", "mask", "tissue")
+COLUMNS = (*REQUIRED, "label", "site", "split", "fold", "mpp")
+COLUMNS += ("mask", "tissue", "points", "sha256")
+FILES = ("path", "mask", "tissue", "points")
 SPLITS = ("train", "val", "test")
 SLIDE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")

@@ -59,8 +59,9 @@ def metric_row(
 ) -> dict:
     """One row of a metrics table: out of fold (split test), `n` slides.
 
-    `pixel_masks_used` is how many pixel masks models learnt from or a choice was made with. A
-    metric that is undefined is empty, and so is its interval: it is never written as 0.
+    `pixel_masks_used` is how many pixel masks, or slides with points, models learnt from or a
+    choice was made with. A metric that is undefined is empty, and so is its interval: it is never
+    written as 0.
     """
     if not math.isfinite(value):
         interval = NOT_DEFINED

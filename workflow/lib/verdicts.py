@@ -24,6 +24,8 @@ REMEDIES: dict[str, str] = {
     " leave the slide out.",
     "E_MASK": "The tissue file of the sheet does not fit the slide or cannot be read: correct it,"
     " or empty the tissue column to have the tissue found.",
+    "E_POINTS": "The points file of the sheet does not fit the slide or the study, or cannot be"
+    " read: correct it, or empty the points column; until then nothing is learnt from it.",
     "E_DIM": "The slide claims an impossible or refused size: export it again, or raise"
     " check_slide.max_side_px0 if the size is real.",
     "E_CRASH": "Reading the file stopped the reader: the file is damaged; copy or export it again.",

@@ -46,6 +46,11 @@ LOGS = f"logs/{config['study']}"
 SHARDS = assign_shards(SLIDES, config["slides_per_shard"])
 FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds"]))
 METHODS = config["refine_masks"]["methods"] if LABELLED else []
+if "points" in METHODS and not any(slide.points for slide in SLIDES.values()):
+    raise WorkflowError(
+        f"refine_masks.methods: points learns from the column points of {config['slides']}, which"
+        " names no file; fill it for some slides, or take points out of the methods"
+    )
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
 

@@ -1,7 +1,8 @@
 """
 From what the classifier saw to every pixel, by one method or several side by side.
-    needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv
-    gives   decoders/{method}/fold{fold}.json           what a method learns, and its curves
+    needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv; checks/ and the points of the sheet
+    gives   points/{shard}.json                         points of slides, where a method learns from them
+            decoders/{method}/fold{fold}.json           what a method learns, and its curves
             refined/{method}/fold{fold}/{shard}.json    probability per pixel, val and test slides
 """
 
@@ -34,6 +35,74 @@ rule train_negev:
         recipe=recipe("train_negev", shared=["seed", "negative", "cam_scale"]),
     script:
         "../scripts/train_negev.py"
+
+
+rule train_rpnet:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        cams=every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/rpnet/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_rpnet/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    params:
+        recipe=recipe("train_rpnet", shared=["seed", "negative", "cam_scale"]),
+    script:
+        "../scripts/train_rpnet.py"
+
+
+rule check_points:
+    input:
+        checks=f"{RESULTS}/checks/{{shard}}.json",
+    output:
+        points=f"{RESULTS}/points/{{shard}}.json",
+    log:
+        f"{LOGS}/check_points/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=memory(1000),
+    params:
+        recipe=recipe(
+            "check_points",
+            shared=["classes", "negative"],
+            slide=lambda s: file_facts(s.points, label=s.label) if s.points else None,
+        ),
+    script:
+        "../scripts/check_points.py"
+
+
+rule train_points:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        cams=(
+            every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json")
+            if config["train_points"]["use_cam"]
+            else []
+        ),
+        points=every(f"{RESULTS}/points/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/points/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_points/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    params:
+        recipe=recipe("train_points", shared=["seed", "negative", "cam_scale"]),
+    script:
+        "../scripts/train_points.py"
 
 
 rule refine_masks:

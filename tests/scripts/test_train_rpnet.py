@@ -1,0 +1,140 @@
+"""Training RPNet on a study on disk: resumable, and its bank is of training slides only."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.scripts import cohort
+from tests.scripts.conftest import COMPUTE
+from workflow.lib.saved_models import read_record
+from workflow.lib.stores import open_group
+from workflow.lib.tables import read_table
+from workflow.lib.units import manifest
+from workflow.scripts import train_rpnet as script
+from workflow.scripts.refine_masks import refine_masks
+
+SETTINGS = {
+    "negative": "normal",
+    "cam_scale": "minmax",
+    "foreground": 0.6,
+    "background": 0.3,
+    "resolutions": 2,
+    "dim": 4,
+    "prototypes": 2,
+    "temperature": 0.1,
+    "consistency_weight": 1.0,
+    "foreground_pixels": 1,
+    "background_pixels": 1,
+    "dilate_px": 3,
+    "seed_weight": 1.0,
+    "epochs": 2,
+    "batch_size": 5,
+    "learning_rate": 1e-3,
+    "precision": "fp32",
+    "weight_decay": 1e-4,
+    "augment": {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.1},
+    "seed": 0,
+}
+
+
+def train(study, out="rpnet", **changes):
+    settings = SETTINGS | changes
+    index = study.root / "decoders" / out / "fold0.json"
+    script.train_rpnet(
+        [study.tiles],
+        [study.cams],
+        study.splits,
+        study.classifier,
+        index,
+        shard=cohort.shard("train_rpnet", **settings),
+        fold=0,
+        work=index.with_name(".work"),
+        device=COMPUTE["device"],
+        threads=COMPUTE["threads"],
+        **settings,
+    )
+    return index.with_suffix("")
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trained(finished, tmp_path_factory):
+    root = tmp_path_factory.mktemp("trained") / "study"
+    shutil.copytree(finished.root, root)
+    study = type(finished)(root)
+    return study, train(study)
+
+
+def test_it_says_how_it_was_made_and_that_no_pixel_mask_took_part(trained):
+    study, folder = trained
+    record = read_record(folder)
+    assert manifest(folder)["facts"]["masks"] == []
+    assert record["method"] == "rpnet"
+    assert record["classifier"] == manifest(study.classifier.with_suffix(""))["recipe"]
+    rows = read_table(folder / "curves.tsv")
+    told = [(row["epoch"], row["split"], row["consistency_loss"] != "") for row in rows]
+    assert told == [(e, s, True) for e in ("1", "2") for s in ("train", "val")]
+    assert not list(folder.parent.glob(".*work*"))
+
+
+def test_interrupted_and_resumed_gives_the_same_bytes(trained, monkeypatch):
+    study, folder = trained
+
+    class Interrupted(script.RegionLesson):
+        def validate(self):
+            if self.model.learnt["head"].weight.grad is not None and calls:
+                raise KeyboardInterrupt
+            calls.append(1)
+            return super().validate()
+
+    calls = []
+    with monkeypatch.context() as patch:
+        patch.setattr(script, "RegionLesson", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(study, out="resumed")
+    assert calls == [1]
+    assert weights(train(study, out="resumed")) == weights(folder)
+
+
+def test_validation_and_test_slides_leave_weights_and_prototypes_alone(trained, tmp_path):
+    study, folder = trained
+    shutil.copytree(study.root, tmp_path / "study")
+    other = type(study)(tmp_path / "study")
+    other.splits.write_text(other.splits.read_text().replace("\tval", "\ttest"))
+    other.make_cams()
+    assert weights(train(other, out="other")) == weights(folder)
+
+
+def test_a_fold_without_training_tiles_stops_with_a_sentence(study):
+    study.splits.write_text(study.splits.read_text().replace("\ttrain", "\ttest"))
+    study.make_cams()
+    with pytest.raises(ValueError, match="Fold 0 has no training tile"):
+        train(study)
+
+
+def test_what_it_learnt_refines_tiles(trained):
+    study, folder = trained
+    index = study.root / "refined" / "rpnet" / "fold0" / "all.json"
+    settings = {"downsample": 4, "cam_scale": "minmax"}
+    refine_masks(
+        study.tiles,
+        study.cams,
+        study.splits,
+        study.classifier,
+        folder.with_suffix(".json"),
+        index,
+        shard=cohort.shard("refine_masks", **settings),
+        fold=0,
+        method="rpnet",
+        **settings,
+        **COMPUTE,
+    )
+    assert sorted(json.loads(index.read_text())["units"]) == ["empty", "n2", "n3", "p2", "p3"]
+    found = open_group(index.parent / "p3" / "refined.zarr")["probability"][:]
+    assert found.shape == (cohort.COUNT, 16, 16)
+    assert found.std() > 0
+    assert manifest(index.parent / "p3")["facts"]["quantity"] == "probability"
