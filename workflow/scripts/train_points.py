@@ -119,7 +119,7 @@ def train_points(
         lesson.model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
         refused = [manifest(marked / slide) for slide in sorted(placed)]
         warned = [found["sentence"] for found in refused if found["verdict"] == "E_POINTS"]
-        return facts | {"warning": " ".join(warned)}
+        return facts | {"trained_on": bag.tiles.slides, "warning": " ".join(warned)}
 
     commit(decoder, shard, make, upstream=[splits, *sources], only=set(placed))
     shutil.rmtree(work, ignore_errors=True)

@@ -116,7 +116,8 @@ def train_rpnet(
         facts = {"best_epoch": outcome["best_epoch"], "chosen_by": CHOSEN_BY, "precision": used}
         made = {"method": "rpnet", "settings": shard.recipe["settings"], "fold": fold}
         model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
-        return {**facts, "masks": []}
+        learnt_from = {"trained_on": training.tiles.slides, "chosen_on": validation.tiles.slides}
+        return {**facts, **learnt_from, "masks": []}
 
     # The evidence stands for what it was made from: tiles and classifier.
     commit(decoder, shard, make, upstream=[splits, evidence], only=set(placed))
