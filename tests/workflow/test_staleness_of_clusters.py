@@ -24,6 +24,10 @@ EDITS_OF_THE_LEARNT = {
     "the rounds of DeepCluster": (lambda s: s.edit_config("train_deepcluster", rounds=3), NETWORK),
     "k-means, which is not used": (lambda s: s.edit_config("train_clusters", count=4), REPORT),
     "the share of pooled evidence": (lambda s: s.edit_config("make_cams", consistency=0.4), CAMS),
+    "a method of the cams that was only compared, left out": (
+        lambda s: s.edit_config("make_cams", methods=["cam", "grabcut"]),
+        SUMMARY,
+    ),
     "the clusters of locations": (
         lambda s: s.edit_config("pool_evidence", count=4),
         {"pool_evidence"} | CAMS,

@@ -41,12 +41,20 @@ class Classifier(nn.Module):
 
     def logits(self, tiles: torch.Tensor) -> torch.Tensor:
         """Unnormalised scores (B, C)."""
-        return self.head(self.backbone(tiles).mean(dim=(2, 3)))
+        return self.logits_of(self.backbone(tiles))
+
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Unnormalised scores (B, C) of the backbone's last feature map (B, D, h, w)."""
+        return self.head(features.mean(dim=(2, 3)))
 
     def cam(self, tiles: torch.Tensor) -> torch.Tensor:
         """Evidence (B, C, h, w): the head at every location, bias included, not normalised."""
+        return self.cam_of(self.backbone(tiles))
+
+    def cam_of(self, features: torch.Tensor) -> torch.Tensor:
+        """The same of the backbone's last feature map (B, D, h, w)."""
         kernel = self.head.weight[:, :, None, None]
-        return functional.conv2d(self.backbone(tiles), kernel, self.head.bias)
+        return functional.conv2d(features, kernel, self.head.bias)
 
     def pyramid(self, tiles: torch.Tensor) -> list[torch.Tensor]:
         """The backbone's feature maps (B, C, h, w), shallow to deep."""

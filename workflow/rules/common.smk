@@ -1,7 +1,7 @@
 """
 What every stage shares: the checked config and sheet, shards, folds, and recipes.
     needs   config/config.yaml (and a study's own), the slide sheet
-    gives   RESULTS, SHARDS, FOLDS, METHODS; every(), recipe() for the rules
+    gives   RESULTS, SHARDS, FOLDS, CAMS, REFINERS, METHODS; every(), recipe() for the rules
 """
 
 import json
@@ -44,7 +44,9 @@ RESULTS = f"results/{config['study']}"
 LOGS = f"logs/{config['study']}"
 SHARDS = assign_shards(SLIDES, config["slides_per_shard"])
 FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds"]))
-METHODS = config["refine_masks"]["methods"] if LABELLED else []
+CAMS = config["make_cams"]["methods"]  # later stages build on the first; others are compared
+REFINERS = config["refine_masks"]["methods"] if LABELLED else []
+METHODS = REFINERS + CAMS[1:] * LABELLED
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
 
@@ -60,6 +62,7 @@ wildcard_constraints:
     shard=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     fold=r"\d+",
     method=r"[a-z_]+",
+    cam=r"[a-z_]+",
     clustering="kmeans|deepcluster|dcec",
 
 
@@ -105,19 +108,31 @@ def page_facts(wildcards):
     return {"config": shown, "page": [IDENTITIES.of(file) for file in sorted(page)]}
 
 
-def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, drop=()):
+def shown_by(method):
+    """The method of the cams that a method of the refine stage shows or builds on."""
+    return CAMS[0] if method in REFINERS else method
+
+
+def recipe(
+    stage,
+    shared=(),
+    slide=lambda slide: None,
+    made_of=lambda wildcards: {},
+    drop=lambda wildcards: (),
+):
     """Params function: the recipe of a job, the one param that Snakemake records.
 
     shared   names of study-wide settings that the script asks for (seed, classes, negative ...)
     slide    what of a slide's row and files this stage reads itself
     made_of  other inputs that are not files of the workflow, such as a checkpoint's hash
-    drop     keys of the config section that only shape the workflow
+    drop     settings that the job does not read, because they shape the workflow or another job
     """
     known = shared_settings(config)
-    section = {key: value for key, value in config.get(stage, {}).items() if key not in drop}
-    settings = section | {key: known[key] for key in shared}
+    section = config.get(stage, {}) | {key: known[key] for key in shared}
 
     def params(wildcards):
+        unread = drop(wildcards)
+        settings = {key: value for key, value in section.items() if key not in unread}
         members = SHARDS[wildcards.shard] if "shard" in wildcards.keys() else list(SLIDES)
         slides = {name: slide(SLIDES[name]) for name in members}
         current = make_recipe(stage, settings, slides, made_of(wildcards))

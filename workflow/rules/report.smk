@@ -31,7 +31,7 @@ rule write_report:
         ),
         decoders=expand(
             f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
-            method=[method for method in METHODS if method != "none"],
+            method=[method for method in REFINERS if method != "none"],
             fold=FOLDS,
         ),
         evaluation=expand(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.cams import slide_evidence, upsample
+from workflow.lib.cams import scale_of, slide_evidence, upsample
 from workflow.lib.job import run
 from workflow.lib.pseudo_masks import BACKGROUND, IGNORE, Quality, threshold_cams
 from workflow.lib.shard import Shard, visit
@@ -48,7 +48,8 @@ def make_pseudo_masks(
         cam = slide_evidence(source["cams"][:], source.attrs["classes"], facts, scale=cam_scale)
         side, count, quality = store.attrs["tile_px"], len(store), Quality()
         is_negative = negative is not None and slide.label == negative
-        is_flat = cam_scale == "minmax" and facts["high"] <= facts["low"]
+        is_relative = scale_of(facts["cam"], cam_scale) == "minmax"
+        is_flat = is_relative and facts["high"] <= facts["low"]
 
         def blocks() -> Iterator[np.ndarray]:
             for start in range(0, count, BLOCK):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow.lib.cams import shrink, slide_evidence, upsample
+from workflow.lib.cams import CAMS, scale_of, shrink, slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.codes import to_codes
 from workflow.lib.decoders import Decoder, load_decoder
@@ -44,12 +44,12 @@ def refine_masks(
     """Write what `method` makes of the validation and test slides, tile by tile.
 
     `none` is the scaled and upsampled cam itself: a probability, or, scaled by `minmax`, evidence
-    relative to the slide. Any other method is its decoder's foreground
-    probability. A tile that could not be read has probability 0.
+    relative to the slide. So is a further method of make_cams, under its own name. Any other method
+    is its decoder's foreground probability. A tile that could not be read has probability 0.
     """
     placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
     only = {row["slide"] for row in placed if row["split"] != "train"}
-    if (method == "none") != (decoder is None):
+    if (method in ("none", *CAMS)) != (decoder is None):
         raise ValueError(f"method {method} comes {'with' if decoder else 'without'} a decoder")
     where = prepare(device, threads=threads)
     source = cams.parent if decoder is None else decoder.with_suffix("")
@@ -98,10 +98,10 @@ def refine_masks(
         side = store.attrs["tile_px"] // downsample
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
-        finding = manifest(cams.parent / slide.slide)["facts"]["class"]
-        relative = decoder is None and cam_scale == "minmax"
+        facts = manifest(cams.parent / slide.slide)["facts"]
+        relative = decoder is None and scale_of(facts["cam"], cam_scale) == "minmax"
         quantity = "evidence" if relative else "probability"
-        return {"tiles": len(store), "class": finding, "quantity": quantity}
+        return {"tiles": len(store), "class": facts["class"], "quantity": quantity}
 
     made_from = [tiles.parent, cams.parent] + ([] if decoder is None else [source])
     visit(refined, shard, work, upstream=made_from, only=only)
