@@ -49,3 +49,13 @@ def test_one_edit_of_a_learnt_clustering_exactly_these_rules(learnt, tmp_path, n
     change, expected = EDITS_OF_THE_LEARNT[name]
     change(study)
     assert set(study.would_run()) == expected
+
+
+def test_consistency_concerns_the_cams_alone(learnt, tmp_path):
+    """Maps of other methods, which are only compared, do not read it and stand."""
+    study = learnt.copy(tmp_path / "study")
+    of_all = study.would_run("--forceall")
+    study.edit_config("make_cams", consistency=0.4)
+    jobs = study.would_run()
+    assert 3 * jobs["make_cams"] == of_all["make_cams"]
+    assert 2 * jobs["refine_masks"] == of_all["refine_masks"]  # none and negev build on cams

@@ -72,7 +72,7 @@ def scale_of(cam: str, asked: Scale) -> Scale:
 def slide_evidence(
     cams: np.ndarray, classes: Sequence[str], facts: Mapping, *, scale: Scale
 ) -> torch.Tensor:
-    """Evidence (N, h, w) float32 in 0..1 of one slide from its stored cams (N, C, h, w).
+    """Evidence (N, h, w) float32 in 0..1 from stored cams (N, C, h, w) of a slide, all or some.
 
     facts: what make_cams noted of the slide: cam, class, low and high.
     scale: of the cams; see scale_of for the maps of other methods.

@@ -64,9 +64,10 @@ def refine_masks(
     def from_cams(slide: Slide, store: Tiles) -> Iterator[np.ndarray]:
         group = open_group(source / slide.slide / "cams.zarr")
         classes, facts = group.attrs["classes"], manifest(source / slide.slide)["facts"]
-        cam = slide_evidence(group["cams"][:], classes, facts, scale=cam_scale)
-        for part in cam.split(batch):
-            yield shrink(upsample(part, store.attrs["tile_px"]), downsample).numpy()
+        for start in range(0, len(store), batch):
+            block = group["cams"][start : start + batch]
+            evidence = slide_evidence(block, classes, facts, scale=cam_scale)
+            yield shrink(upsample(evidence, store.attrs["tile_px"]), downsample).numpy()
 
     def from_decoder(store: Tiles) -> Iterator[np.ndarray]:
         made_for = network().classifier
