@@ -19,10 +19,10 @@ STUDIES = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.
 SHARED = {"seed", "classes", "negative", "level", "cam_scale", "pooling", "weights"}
 SHARED |= {"max_quarantined", "window", "clustering", "fit_on", "group_by", "permute"}
 SHARED |= {"annotated_share"}
-EXECUTION = {"shard", "fold", "method", "device", "batch", "threads", "work"}
+EXECUTION = {"shard", "fold", "method", "cam", "device", "batch", "threads", "work"}
 EXECUTION |= {"check_timeout_s", "check_memory_mb"}
 # Keys of a section that shape the workflow, and that no script sees.
-WORKFLOW = {"refine_masks": {"methods"}}
+WORKFLOW = {"refine_masks": {"methods"}, "make_cams": {"methods"}}
 NO_RULE = {"labels", "compute", "cluster"}
 
 

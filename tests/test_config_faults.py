@@ -17,8 +17,8 @@ WRONG = {
     ),
     "unknown section": (edited(tiles={}), "unknown key 'tiles'; did you mean tile_slide?"),
     "key like no other": (
-        edited(make_cams__scale=2),
-        "make_cams: unknown key 'scale'; known are consistency",
+        edited(make_pseudo_masks__kernel=2),
+        "make_pseudo_masks: unknown key 'kernel'; known are foreground, background",
     ),
     "balance as a truth value": (
         edited(train_classifier__balance=True),
@@ -41,6 +41,18 @@ WRONG = {
     "stride between strides": (
         edited(train_classifier__stride=12),
         "train_classifier.stride: 12 is not known; use one of [8, 16, 32, None]",
+    ),
+    "unknown method of the cams": (
+        edited(make_cams__methods=["cam", "eigencam"]),
+        "make_cams.methods.1: 'eigencam' is not known; use one of ['cam', 'gradcam', ",
+    ),
+    "no method of the cams": (
+        edited(make_cams__methods=[]),
+        "make_cams.methods: [] has fewer than 1 entries",
+    ),
+    "scale that leaves nothing of a tile": (
+        edited(make_cams__scales=[1.0, 0.1]),
+        "make_cams.scales.1: 0.1 is below 0.25, the lowest value",
     ),
     "consistency above all": (
         edited(make_cams__consistency=1.5),
@@ -169,6 +181,11 @@ CONTRADICTIONS = {
     "downsample that does not divide": (
         edited(tile_slide__tile_px=130, refine_masks__downsample=4),
         "refine_masks.downsample: 4 does not divide tile_slide.tile_px, 130",
+    ),
+    "evidence of cams mixed into something else": (
+        edited(make_cams__consistency=0.5, make_cams__methods=["layercam", "cam"]),
+        "make_cams.consistency: 0.5 mixes in what training images say as a cam, which layercam has "
+        "no unit in common with; set it to 0 or put cam first in make_cams.methods",
     ),
     "thresholds crossed": (
         edited(make_pseudo_masks__background=0.6),

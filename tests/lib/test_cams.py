@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow.lib.cams import (
+    CAMS,
     CamTally,
     evidence_class,
     normalise,
     scale_cams,
+    scale_of,
     shrink,
+    slide_evidence,
     upsample,
 )
 
@@ -58,6 +61,17 @@ def test_softmax_compares_the_classes_at_each_location():
 def test_softmax_needs_two_classes():
     with pytest.raises(ValueError, match="one class"):
         scale_cams(torch.zeros(1, 1, 2, 2), 0, scale="softmax", low=0.0, high=1.0)
+
+
+@pytest.mark.parametrize("cam", CAMS)
+def test_classes_are_compared_by_cams_alone(cam):
+    assert scale_of(cam, "minmax") == "minmax"
+    assert scale_of(cam, "softmax") == ("softmax" if cam == "cam" else "minmax")
+    maps = np.array([[0.0, np.log(3.0)], [1.0, 0.0]], np.float32).reshape(2, 2, 1, 1)
+    facts = {"cam": cam, "class": "tumour", "low": 0.0, "high": 4 * np.log(3.0)}
+    found = slide_evidence(maps, CLASSES[:2], facts, scale="softmax").flatten().tolist()
+    expected = [0.75, 1 / (1 + np.e)] if cam == "cam" else [0.25, 0.0]
+    assert found == pytest.approx(expected)
 
 
 def test_an_unknown_scale_is_refused_with_the_remedy():

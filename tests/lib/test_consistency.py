@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow.lib.backbones import build_backbone
-from workflow.lib.cams import CamTally, upsample
+from workflow.lib.cams import upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.clustering import fit
 from workflow.lib.clusters import Clusters
 from workflow.lib.consistency import (
-    CamMaker,
     Evidence,
     Pool,
     choose_level,
@@ -185,37 +184,6 @@ def test_what_is_saved_comes_back(tmp_path, shared):
         assert torch.equal(other.of(maps), one.of(maps))
 
 
-@torch.no_grad()
-def test_the_logits_are_not_the_mean_of_the_cam_where_the_classifier_takes_another(model, shared):
-    maximal = Classifier(model.backbone, model.classes, tile_px=SIDE, mpp=1.0, pooling="max")
-    for evidence, weight in ((None, 0.0), (shared, 0.7)):
-        maker = CamMaker(maximal.eval(), evidence, weight=weight)
-        shape = maker.shape(SIDE, torch.device("cpu"))
-        cams, logits = maker.split(maker(TILES).numpy(), shape)
-        assert np.array_equal(logits, maximal.logits(TILES).numpy())
-        assert logits != pytest.approx(cams.mean(axis=(2, 3)), abs=1e-3)
-
-
-@torch.no_grad()
-def test_the_logits_stay_the_classifiers(model, shared):
-    alone = CamMaker(model, None, weight=0.0)
-    mixed = CamMaker(model, shared, weight=0.7)
-    shape = alone.shape(SIDE, torch.device("cpu"))
-    assert shape == (2, *model.cam(TILES).shape[2:])
-    cams, logits = alone.split(alone(TILES).numpy(), shape)
-    assert np.array_equal(cams, model.cam(TILES).numpy())
-    assert logits == pytest.approx(model.logits(TILES).numpy(), abs=1e-5)
-    finer = mixed.shape(SIDE, torch.device("cpu"))
-    corrected, again = mixed.split(mixed(TILES).numpy(), finer)
-    assert np.array_equal(again, logits)
-    _, _, maps = look(model, TILES, 2)
-    assert corrected.shape == (3, *finer) and finer[1:] == tuple(maps.shape[2:]) != shape[1:]
-    own = np.stack([upsample(torch.from_numpy(cams[:, c]), finer[1]) for c in (0, 1)], axis=1)
-    expected = 0.3 * own + 0.7 * shared.of(maps).numpy()
-    assert corrected == pytest.approx(expected, abs=1e-5)
-    assert corrected.mean(axis=(2, 3)) != pytest.approx(logits, abs=1e-3)
-
-
 def test_the_level_is_the_deepest_that_is_fine_enough(model):
     chosen = [choose_level(model, stride) for stride in (2, 3, 4, 8, 15, 16, 64)]
     assert chosen == [0, 0, 1, 2, 2, 3, 3]
@@ -233,13 +201,3 @@ def test_locations_that_are_not_finite_have_no_evidence_and_spoil_no_others(shar
     lost[1, :, 2, 3] = lost[1, :, 0, 0] = True
     assert torch.equal(torch.isnan(found), lost)
     assert torch.equal(found[~lost], clean[~lost])
-
-
-def test_a_tile_that_is_not_finite_is_named_with_its_number(model, shared):
-    maker, tiles = CamMaker(model, shared, weight=1.0), TILES.clone()
-    tiles[1] = torch.nan
-    shape = maker.shape(SIDE, torch.device("cpu"))
-    with torch.no_grad():
-        found = maker.split(maker(tiles).numpy(), shape)
-    with pytest.raises(ValueError, match="evidence in tile 41 is not a finite number"):
-        list(CamTally(43, 2).watch([(slice(40, 43), *found)]))

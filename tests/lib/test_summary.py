@@ -2,6 +2,8 @@
 
 import pytest
 
+from workflow.lib import names
+from workflow.lib.cams import CAMS
 from workflow.lib.summary import (
     Cohort,
     cluster_table,
@@ -18,6 +20,7 @@ from workflow.lib.tables import METRICS
 
 CONFIG = {
     "labels": {"level": "image", "classes": ["normal", "tumour"]},
+    "make_cams": {"methods": ["cam"]},
     "tile_slide": {"tile_px": 128, "mpp": 0.5},
 }
 COHORT = Cohort(
@@ -53,6 +56,17 @@ def test_methods_are_named_and_the_bare_cam_comes_first():
     ]
 
 
+def test_cams_that_are_compared_stand_between_the_bare_one_and_its_decoders():
+    found = name_methods(["negev", "layercam", "none", "cam"], "gradcam")
+    assert list(found.items()) == [
+        ("none", "Grad-CAM, unrefined"),
+        ("cam", "CAM"),
+        ("layercam", "LayerCAM"),
+        ("negev", "NEGEV"),
+    ]
+    assert set(names.CAMS) == set(CAMS)
+
+
 def titles(numbers):
     return [number["title"] for number in numbers]
 
@@ -85,6 +99,9 @@ def test_five_numbers_of_a_study_with_labels_and_masks():
         },
     ]
     assert titles(numbers[3:]) == ["PxAP of CAM, unrefined", "PxAP of NEGEV"]
+    other = CONFIG | {"make_cams": {"methods": ["layercam", "cam"]}}
+    numbers = five_numbers([*metrics, pixel("pxap", 90, "cam")], COHORT, other)
+    assert titles(numbers[3:]) == ["PxAP of LayerCAM, unrefined", "PxAP of NEGEV"]
     assert [number["value"] for number in numbers[3:]] == ["70.0", "80.0"]
     assert numbers[3]["note"] == "of 100, pixels of 10 slides; chance is 25.0"
 

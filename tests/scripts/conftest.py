@@ -29,7 +29,7 @@ class Study:
         self.tiles, self.splits = root / "tiles" / "all.json", root / "splits.tsv"
         self.classifier = root / "classifiers" / "fold0.json"
         self.evidence = root / "evidence" / "fold0.json"
-        self.cams = root / "cams" / "fold0" / "all.json"
+        self.cams = self.cams_by("cam")
         self.pseudo_masks = root / "pseudo_masks" / "fold0" / "all.json"
 
     def pool_evidence(self, *, batch=3, **changes):
@@ -39,14 +39,17 @@ class Study:
         pool_evidence(*where, **(fixed | COMPUTE | {"batch": batch}))
         return self.evidence.with_suffix("")
 
-    def make_cams(self, *, negative="normal", consistency=0.0, **changes):
-        settings = {"classes": cohort.CLASSES, "pooling": "mean", "negative": negative}
-        settings |= {"consistency": consistency}
-        made_of = cohort.shard("make_cams", **settings)
-        fixed = {"shard": made_of, "fold": 0, **settings, **COMPUTE}
-        evidence = self.evidence if consistency else None
-        where = (self.tiles, self.splits, self.classifier, evidence, self.cams)
-        make_cams(*where, **(fixed | changes))
+    def cams_by(self, cam):
+        return self.root / "cams" / cam / "fold0" / "all.json"
+
+    def make_cams(self, cam="cam", *, batch=3, **changes):
+        settings = {"classes": cohort.CLASSES, "pooling": "mean", "negative": "normal"}
+        settings |= {"scales": [1.0], "flips": False, "consistency": 0.0} | changes
+        made_of = cohort.shard("make_cams", cam=cam, **settings)
+        fixed = {"shard": made_of, "fold": 0, "cam": cam, **settings, **COMPUTE, "batch": batch}
+        evidence = self.evidence if settings["consistency"] else None
+        where = (self.tiles, self.splits, self.classifier, evidence, self.cams_by(cam))
+        make_cams(*where, **fixed)
 
     def make_pseudo_masks(self, **changes):
         settings = {"foreground": 0.6, "background": 0.2, "negative": "normal"}

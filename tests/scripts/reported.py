@@ -44,11 +44,13 @@ class Finished:
         *,
         classes=("normal", "tumour"),
         methods=("none", "negev"),
+        cams=("cam",),
         clustering="kmeans",
         fit_on="train",
         **words,
     ):
-        self.root, self.classes, self.methods = root / "results" / "flat", list(classes), methods
+        self.root, self.classes = root / "results" / "flat", list(classes)
+        self.refiners, self.methods = methods, (*methods, *cams[1:])
         self.words = {"patient": "p1", "sentence": "A sentence.", "slide": "good"} | words
         good, (negative, positive) = self.words["slide"], classes or (None, None)
         patients = {good: self.words["patient"], "plain": "p2", "empty": "p3", "cut": "p4"}
@@ -57,8 +59,8 @@ class Finished:
             for name in sorted(patients)
         ]
         self.clustering, cluster = clustering, {"method": clustering, "fit_on": fit_on}
-        labels = CONFIG["labels"] | {"classes": self.classes}
-        self.config = CONFIG | {"labels": labels, "cluster": cluster}
+        labelled = {"labels": CONFIG["labels"] | {"classes": self.classes}}
+        self.config = CONFIG | labelled | {"cluster": cluster, "make_cams": {"methods": [*cams]}}
 
     def index(self, folder):
         return self.root / folder / "all.json"
@@ -88,7 +90,7 @@ class Finished:
         if self.classes:
             index = self.root / "classifiers/fold0.json"
             commit(index, self.shard("train_classifier"), self.train)
-        for method in set(self.methods) - {"none"}:
+        for method in set(self.refiners) - {"none"}:
             index = self.root / f"decoders/{method}/fold0.json"
             commit(index, self.shard("train_negev", {"a": 1}), self.train)
         if mask is not None:
@@ -232,7 +234,7 @@ class Finished:
             [self.index(f"overlays/{method}") for method in self.methods],
             list(aggregators),
             [self.root / "classifiers/fold0.json"] * bool(self.classes),
-            [self.root / f"decoders/{m}/fold0.json" for m in self.methods if m != "none"],
+            [self.root / f"decoders/{m}/fold0.json" for m in self.refiners if m != "none"],
             [self.root / "evaluation" / f"{table}.tsv" for table in tables],
             self.root / "report.html",
             shard=self.shard("write_report", {"config": self.config}),

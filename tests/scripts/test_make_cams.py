@@ -104,6 +104,43 @@ def test_the_predicted_class_is_pooled_as_the_scores_are():
     assert _pool(np.zeros((0, 3)), "max", classes, None).tolist() == [1 / 3] * 3
 
 
+@pytest.mark.parametrize("cam, size", [("layercam", 2), ("grabcut", 16)])
+def test_another_method_shows_the_same_classes_and_logits(study, finished, cam, size):
+    study.make_cams(cam, **({"seed": 0} if cam == "grabcut" else {}))
+    folder = study.cams_by(cam).parent
+    for slide in ("p1", "n3"):
+        group = open_group(folder / slide / "cams.zarr")
+        assert group["cams"].shape == (cohort.COUNT, 2, size, size)
+        assert group["cams"][:].min() >= 0
+        before = open_group(finished.cams.parent / slide / "cams.zarr")
+        assert np.array_equal(group["logits"][:], before["logits"][:])
+        seen = manifest(folder / slide)["facts"]
+        assert seen["cam"] == cam and facts(finished, slide)["cam"] == "cam"
+        assert [seen[key] for key in ("class", "why", "tiles")] == [
+            facts(finished, slide)[key] for key in ("class", "why", "tiles")
+        ]
+    assert open_group(folder / "empty" / "cams.zarr")["cams"].shape == (0, 2, size, size)
+    assert manifest(folder / "quarantined")["verdict"] == "E_MPP"
+
+
+def test_the_lowest_evidence_of_a_mask_is_nothing_even_where_all_of_it_is_foreground(
+    study, monkeypatch
+):
+    ones = lambda tiles, salient, seed: torch.ones(len(tiles), 2, 16, 16)  # noqa: E731
+    monkeypatch.setattr("workflow.lib.cam_makers.cut_tiles", ones)
+    study.make_cams("grabcut", seed=0)
+    seen = manifest(study.cams_by("grabcut").parent / "p3")["facts"]
+    assert (seen["low"], seen["high"]) == (0, 1)
+
+
+def test_views_change_cams_and_not_logits(study, finished):
+    study.make_cams(scales=[1.0, 1.5], flips=True)
+    before, after = cams_of(finished, "p3"), cams_of(study, "p3")
+    assert np.array_equal(before["logits"][:], after["logits"][:])
+    assert before["cams"].shape == after["cams"].shape
+    assert before["cams"][:] != pytest.approx(after["cams"][:], abs=1e-3)
+
+
 @pytest.fixture(scope="module")
 def corrected(finished, tmp_path_factory):
     """A study whose cams are half what training images say of alike locations."""

@@ -12,6 +12,7 @@ from workflow.lib.cams import slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder
 from workflow.lib.inference import to_input
+from workflow.lib.names import CAMS
 from workflow.lib.shard import commit
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest
@@ -50,7 +51,8 @@ def give_decoder(study):
 def refine(study, method, decoder=None, *, downsample=1, cam_scale="minmax", **own):
     index = study.root / "refined" / method / "fold0" / "all.json"
     settings = {"downsample": downsample, "cam_scale": cam_scale, **own}
-    where = (study.tiles, study.cams, study.splits, study.classifier, decoder, index)
+    cams = study.cams_by(method) if method in CAMS else study.cams
+    where = (study.tiles, cams, study.splits, study.classifier, decoder, index)
     made_of = cohort.shard("refine_masks", **settings)
     refine_masks(*where, shard=made_of, fold=0, method=method, **settings, **COMPUTE)
     return index.parent
@@ -132,7 +134,23 @@ def test_softmax_scale_is_the_share_of_the_class(study):
     assert found[:, 0, 0] / 65535 == pytest.approx(shares[:, 0, 0], abs=1e-3)
 
 
+@pytest.mark.parametrize("cam_scale", ["minmax", "softmax"])
+def test_a_further_cam_is_scaled_over_the_slide_whatever_cams_are_scaled_by(study, cam_scale):
+    study.make_cams("layercam")
+    folder = refine(study, "layercam", cam_scale=cam_scale)
+    maps = open_group(study.cams_by("layercam").parent / "p3" / "cams.zarr")["cams"][:, 1]
+    low, high = maps.min(), maps.max()
+    assert high > low
+    expected = upsample(torch.from_numpy((maps - low) / (high - low)).float(), cohort.TILE_PX)
+    assert probability(folder, "p3") / 65535 == pytest.approx(expected.numpy(), abs=2e-3)
+    assert manifest(folder / "p3")["facts"]["quantity"] == "evidence"
+    none = refine(study, "none", cam_scale="softmax")
+    assert manifest(none / "p3")["facts"]["quantity"] == "probability"
+
+
 def test_a_method_and_its_decoder_belong_together(study):
+    with pytest.raises(ValueError, match="method layercam comes with a decoder"):
+        refine(study, "layercam", give_decoder(study)[0])
     with pytest.raises(ValueError, match="method negev comes without a decoder"):
         refine(study, "negev")
     with pytest.raises(ValueError, match="method none comes with a decoder"):

@@ -93,6 +93,17 @@ def test_methods_are_compared_with_the_masks_that_they_used(finished):
     assert words.index("CAM, unrefined 2") < words.index("NEGEV 2")
 
 
+def test_further_cams_are_methods_of_their_own(make):
+    page = Page(make(cams=("gradcam", "cam", "layercam")).report())
+    words = page.words()
+    rows = ["Grad-CAM, unrefined", "CAM", "LayerCAM", "NEGEV"]
+    assert "CAM, unrefined" not in words.replace("Grad-CAM, unrefined", "")
+    places = [words.index(f"{name} 2 81.2 [70.0, 90.0]") for name in rows]
+    assert places == sorted(places)
+    for name in rows:
+        assert f"{name}: " in Page(page.cards()["good"]).words()
+
+
 def test_what_was_pooled_is_said(finished):
     words = finished.words()
     assert "The pixels under tiles of all test slides with truth are pooled" in words

@@ -13,6 +13,8 @@ from tests.workflow.stages import (
     LEARNING,
     MASK_SCORES,
     PSEUDO_MASKS,
+    REFINE,
+    REPORT,
     SPLITS,
     STITCH,
     TILES,
@@ -158,6 +160,19 @@ EDITS = {
     "evidence of alike locations": (
         lambda s: s.edit_config("make_cams", consistency=0.5),
         {"pool_evidence"} | CAMS,
+    ),
+    "cams of another method to compare with": (
+        lambda s: s.edit_config("make_cams", methods=["cam", "layercam"]),
+        {"make_cams"} | REFINE,
+    ),
+    "cams of another method to build on": (
+        lambda s: s.edit_config("make_cams", methods=["layercam", "cam"]),
+        CAMS,
+    ),
+    "mirrored tiles in the cams": (lambda s: s.edit_config("make_cams", flips=True), CAMS),
+    "a setting of a method of the cams that is not used": (
+        lambda s: s.edit_config("make_cams", smooth_samples=9, score_channels=9),
+        REPORT,
     ),
     "seed": (
         lambda s: s.edit_config(None, seed=1),

@@ -47,7 +47,7 @@ LEARNT = {
         "balance": "clusters",
     },
     "pool_evidence": {"count": 5, "pca": 8, "locations_per_tile": 4},
-    "make_cams": {"consistency": 0.5},
+    "make_cams": {"consistency": 0.5, "methods": ["cam", "layercam"]},
 }
 
 

@@ -40,6 +40,17 @@ def test_a_replaced_slide_reruns_its_shard_only(study):
     assert {jobs[rule] for rule in ("check_slide", "mask_tissue", "tile_slide")} == {1}
 
 
+def test_a_further_method_of_the_cams_leaves_what_is_made_alone(study):
+    """Its own jobs only: the cams, masks and heatmaps of the others stand."""
+    made = study.would_run("--forceall")
+    study.edit_config("make_cams", methods=["cam", "layercam"])
+    jobs = study.would_run()
+    methods = 2  # none and negev, beside which it is a third
+    for rule in ("refine_masks", "stitch_heatmap", "draw_overlay", "evaluate_masks"):
+        assert jobs[rule] == made[rule] / methods
+    assert jobs["make_cams"] == made["make_cams"]
+
+
 def test_a_removed_snakemake_folder_hides_nothing_and_reruns_nothing(study):
     shutil.rmtree(study.folder / ".snakemake")
     assert set(study.would_run()) == set()

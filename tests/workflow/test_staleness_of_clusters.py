@@ -24,6 +24,10 @@ EDITS_OF_THE_LEARNT = {
     "the rounds of DeepCluster": (lambda s: s.edit_config("train_deepcluster", rounds=3), NETWORK),
     "k-means, which is not used": (lambda s: s.edit_config("train_clusters", count=4), REPORT),
     "the share of pooled evidence": (lambda s: s.edit_config("make_cams", consistency=0.4), CAMS),
+    "a method of the cams that was only compared, left out": (
+        lambda s: s.edit_config("make_cams", methods=["cam"]),
+        AUDIT,
+    ),
     "the clusters of locations": (
         lambda s: s.edit_config("pool_evidence", count=4),
         {"pool_evidence"} | CAMS,
@@ -45,3 +49,13 @@ def test_one_edit_of_a_learnt_clustering_exactly_these_rules(learnt, tmp_path, n
     change, expected = EDITS_OF_THE_LEARNT[name]
     change(study)
     assert set(study.would_run()) == expected
+
+
+def test_consistency_concerns_the_cams_alone(learnt, tmp_path):
+    """Maps of other methods, which are only compared, do not read it and stand."""
+    study = learnt.copy(tmp_path / "study")
+    of_all = study.would_run("--forceall")
+    study.edit_config("make_cams", consistency=0.4)
+    jobs = study.would_run()
+    assert 2 * jobs["make_cams"] == of_all["make_cams"]
+    assert 3 * jobs["refine_masks"] == 2 * of_all["refine_masks"]  # all but layercam

@@ -6,16 +6,31 @@ evidence in 0..1 at tile resolution. The published methods scale one image at a 
 a slide is not an image: scaled on its own, a tile without tumour would be stretched until its
 noise looks like tumour. So `minmax` scales with the low and high of the whole slide, which is
 the published rule wherever a slide is a single image.
+
+The maps of all other methods (gradient_cams.py, grabcut.py) are relevance of 0 or more: how much a
+location speaks for a class, in a unit of that class and method. Two classes cannot be compared by
+it, so that these maps are scaled by `minmax` whatever is asked for.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 Scale = Literal["minmax", "softmax"]
+Cam = Literal[
+    "cam",
+    "gradcam",
+    "gradcam_pp",
+    "smooth_gradcam_pp",
+    "xgradcam",
+    "layercam",
+    "scorecam",
+    "grabcut",
+]
+CAMS: tuple[str, ...] = get_args(Cam)
 
 
 def normalise(cam: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -49,14 +64,20 @@ def scale_cams(
     raise ValueError(f"cam_scale is {scale!r}; write minmax or softmax")
 
 
+def scale_of(cam: str, asked: Scale) -> Scale:
+    """How maps of the method `cam` are scaled where `asked` is what cams are scaled by."""
+    return asked if cam == "cam" else "minmax"
+
+
 def slide_evidence(
     cams: np.ndarray, classes: Sequence[str], facts: Mapping, *, scale: Scale
 ) -> torch.Tensor:
-    """Evidence (N, h, w) float32 in 0..1 of one slide from its stored cams (N, C, h, w).
+    """Evidence (N, h, w) float32 in 0..1 from stored cams (N, C, h, w) of a slide, all or some.
 
-    facts: what make_cams noted of the slide: class, low and high.
+    facts: what make_cams noted of the slide: cam, class, low and high.
+    scale: of the cams; see scale_of for the maps of other methods.
     """
-    of = list(classes).index(facts["class"])
+    of, scale = list(classes).index(facts["class"]), scale_of(facts["cam"], scale)
     bounds = {"low": facts["low"], "high": facts["high"]}
     return scale_cams(torch.from_numpy(cams), of, scale=scale, **bounds)
 

@@ -46,6 +46,7 @@ def check_config(config: dict) -> list[str]:
         *_label_faults(config),
         *_checkpoint_faults(config),
         *_cluster_faults(config),
+        *_cam_faults(config),
         *_tile_faults(config),
         *_threshold_faults(config),
     ]
@@ -118,6 +119,16 @@ def _cluster_faults(config: dict) -> Iterator[str]:
         yield (
             f"train_classifier.backbone: {classifier['backbone']} cannot start from the "
             f"{learnt['backbone']} of train_deepcluster; give both the same backbone"
+        )
+
+
+def _cam_faults(config: dict) -> Iterator[str]:
+    cams = config["make_cams"]
+    if cams["consistency"] > 0 and cams["methods"][0] != "cam":
+        yield (
+            f"make_cams.consistency: {cams['consistency']} mixes in what training images say as a "
+            f"cam, which {cams['methods'][0]} has no unit in common with; set it to 0 or put cam "
+            "first in make_cams.methods"
         )
 
 

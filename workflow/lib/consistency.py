@@ -90,37 +90,6 @@ class Pool:
         return np.where(held, self.total / np.where(held, self.weight[:, None], 1), overall)
 
 
-class CamMaker:
-    """Cams and logits of tiles in one pass, corrected where there is shared evidence.
-
-    weight: share of the shared evidence, see Evidence.correct.
-    """
-
-    def __init__(self, classifier: Classifier, evidence: Evidence | None, *, weight: float) -> None:
-        self.classifier, self.evidence, self.weight = classifier, evidence, weight
-        self.level = choose_level(classifier, evidence.stride) if evidence else -1
-
-    def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Rows (B, C h w + C) of RGB tiles (B, 3, t, t) in 0..1: the cam, then the logits."""
-        cams, logits, maps = look(self.classifier, tiles, self.level)
-        if self.evidence:
-            cams = self.evidence.correct(cams, maps, self.weight)
-        return torch.cat([cams.flatten(1), logits.to(cams)], dim=1)
-
-    @torch.inference_mode()
-    def shape(self, tile_px: int, device: torch.device) -> tuple[int, int, int]:
-        """(C, h, w) of the cam of a tile."""
-        tile = torch.zeros(1, 3, tile_px, tile_px, device=device)
-        cams, _, maps = look(self.classifier, tile, self.level)
-        return (cams.shape[1], *maps.shape[2:])
-
-    @staticmethod
-    def split(rows: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Cams (B, C, h, w) and logits (B, C) from what a call gave."""
-        classes = shape[0]
-        return rows[:, :-classes].reshape(len(rows), *shape), rows[:, -classes:]
-
-
 def look(
     classifier: Classifier, tiles: torch.Tensor, level: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

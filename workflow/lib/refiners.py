@@ -13,17 +13,18 @@ import torch
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import load_decoder
 from workflow.lib.morphology import clean
+from workflow.lib.names import CAMS
 from workflow.lib.random_fields import RandomField
 from workflow.lib.region_decoders import load_region_decoder
 
 Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
 
-BLIND = ("none", "morphology")
+BLIND = ("none", *CAMS, "morphology")
 
 
 def make_refiner(method: str, settings: Mapping, *, mpp: float) -> Refiner:
     """A refiner that nothing is learnt for; settings: those of its own, mpp: of the tiles."""
-    if method == "none":
+    if method in ("none", *CAMS):  # the evidence is of that method already
         return lambda _, evidence: evidence
     if method == "morphology":
         return lambda _, evidence: clean(evidence, **settings, mpp=mpp)

@@ -24,6 +24,7 @@ class Study:
     tables        name -> rows of the tables in evaluation/
     cluster_maps  indices of the last stage that visits every slide: its verdicts stand
     overlays      indices of the overlays, in a folder per method
+    cam           the method of the maps that later stages build on
     """
 
     def __init__(
@@ -36,11 +37,12 @@ class Study:
         tables: Mapping[str, Sequence[Row]],
         cluster_maps: Sequence[Path],
         overlays: Sequence[Path],
+        cam: str,
     ) -> None:
         self.results, self.slides = results, slides
         self.checked = _by_slide(checked)
         self.tested = _by_slide(row for row in placed if row["split"] == "test")
-        self.methods = name_methods(index.parent.name for index in overlays)
+        self.methods = name_methods((index.parent.name for index in overlays), cam)
         self.drawn = {method: set() for method in self.methods}
         for index in overlays:
             self.drawn[index.parent.name] |= set(json.loads(index.read_text())["units"])

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workflow.lib.names import METHODS
+from workflow.lib.names import CAMS, METHODS
 
 Row = dict[str, str]
 
@@ -44,11 +44,15 @@ class Cohort:
     shared: int  # clusters with tiles of more than one patient
 
 
-def name_methods(methods: Iterable[str]) -> dict[str, str]:
-    """Method -> how the report calls it; the bare cam, which the others have to beat, first."""
+def name_methods(methods: Iterable[str], cam: str = "cam") -> dict[str, str]:
+    """Method -> how the report calls it; the bare cam, which the others have to beat, first.
+
+    cam: the method of the maps that `none` shows and all decoders build on. Others follow it.
+    """
     known = list(METHODS)
     ordered = sorted(set(methods), key=lambda m: (known.index(m) if m in known else len(known), m))
-    return {method: METHODS.get(method, method) for method in ordered}
+    names = METHODS | {"none": f"{CAMS[cam]}, unrefined"}
+    return {method: names.get(method, method) for method in ordered}
 
 
 def find(metrics: Iterable[Row], **wanted: str) -> Row | None:
@@ -106,7 +110,7 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
             labels.append(_measured(row, title, note))
     pixels = []
     maps = [row for row in metrics if _is_pooled(row, "pixel") and row["value"]]
-    methods = name_methods(row["method"] for row in maps)
+    methods = name_methods((row["method"] for row in maps), config["make_cams"]["methods"][0])
     for method in dict.fromkeys([*methods][:1] + [*methods][-1:]):
         if row := find(maps, metric="pxap", method=method):
             chance = value_of(find(maps, metric="pxap_chance", method=method), 1)

@@ -2,9 +2,25 @@
 Where the classifier looks.
     needs   tiles/, splits.tsv, classifiers/
     gives   evidence/fold{fold}.json               class evidence of locations that look alike
-            cams/fold{fold}/{shard}.json           class evidence (N, C, h, w) per tile
+            cams/{cam}/fold{fold}/{shard}.json     class evidence (N, C, h, w) per tile and method
             pseudo_masks/fold{fold}/{shard}.json   foreground, background, 255 = ignore
 """
+
+# Settings that some methods alone read: editing them, or the list of methods, reruns no other.
+READ_BY = {
+    "consistency": ["cam"],
+    "smooth_samples": ["smooth_gradcam_pp"],
+    "smooth_noise": ["smooth_gradcam_pp"],
+    "score_channels": ["scorecam"],
+    "seed": ["smooth_gradcam_pp", "grabcut"],
+    "methods": [],
+}
+
+
+def cam_settings(wildcards):
+    """The settings that a method of the cams reads."""
+    settings, cam = config["make_cams"] | {"seed": config["seed"]}, wildcards.cam
+    return {key: value for key, value in settings.items() if cam in READ_BY.get(key, [cam])}
 
 
 rule pool_evidence:
@@ -32,28 +48,33 @@ rule make_cams:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
         splits=f"{RESULTS}/splits.tsv",
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
-        evidence=(
+        evidence=lambda wildcards: (
             f"{RESULTS}/evidence/fold{{fold}}.json"
-            if config["make_cams"]["consistency"] > 0
+            if config["make_cams"]["consistency"] > 0 and wildcards.cam == "cam"
             else []
         ),
     output:
-        cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
+        cams=f"{RESULTS}/cams/{{cam}}/fold{{fold}}/{{shard}}.json",
     log:
-        f"{LOGS}/make_cams/fold{{fold}}.{{shard}}.log",
+        f"{LOGS}/make_cams/{{cam}}.fold{{fold}}.{{shard}}.log",
     conda:
         "../../envs/learning.yaml"
     resources:
         mem_mb=memory(3000),
     params:
-        recipe=recipe("make_cams", shared=["classes", "negative", "pooling"]),
+        recipe=recipe(
+            "make_cams",
+            shared=["classes", "negative", "pooling"],
+            made_of=lambda wildcards: {"cam": wildcards.cam},
+            section=cam_settings,
+        ),
     script:
         "../scripts/make_cams.py"
 
 
 rule make_pseudo_masks:
     input:
-        cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
+        cams=f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json",
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
         splits=f"{RESULTS}/splits.tsv",
     output:
@@ -63,6 +84,10 @@ rule make_pseudo_masks:
     conda:
         "../../envs/learning.yaml"
     params:
-        recipe=recipe("make_pseudo_masks", shared=["negative", "cam_scale"]),
+        recipe=recipe(
+            "make_pseudo_masks",
+            shared=["negative", "cam_scale"],
+            made_of=lambda wildcards: {"cam": CAMS[0]},
+        ),
     script:
         "../scripts/make_pseudo_masks.py"

@@ -1,7 +1,7 @@
 """
 What every stage shares: the checked config and sheet, shards, folds, and recipes.
     needs   config/config.yaml (and a study's own), the slide sheet
-    gives   RESULTS, SHARDS, FOLDS, METHODS; every(), recipe() for the rules
+    gives   RESULTS, SHARDS, FOLDS, CAMS, REFINERS, METHODS; every(), recipe() for the rules
 """
 
 import json
@@ -45,12 +45,9 @@ RESULTS = f"results/{config['study']}"
 LOGS = f"logs/{config['study']}"
 SHARDS = assign_shards(SLIDES, config["slides_per_shard"])
 FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds"]))
-METHODS = config["refine_masks"]["methods"] if LABELLED else []
-if "points" in METHODS and not any(slide.points for slide in SLIDES.values()):
-    raise WorkflowError(
-        f"refine_masks.methods: points learns from the column points of {config['slides']}, which"
-        " names no file; fill it for some slides, or take points out of the methods"
-    )
+CAMS = config["make_cams"]["methods"]  # later stages build on the first; others are compared
+REFINERS = config["refine_masks"]["methods"] if LABELLED else []
+METHODS = REFINERS + CAMS[1:] * LABELLED
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
 
@@ -66,6 +63,7 @@ wildcard_constraints:
     shard=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     fold=r"\d+",
     method=r"[a-z_]+",
+    cam=r"[a-z_]+",
     clustering="kmeans|deepcluster|dcec",
 
 
@@ -109,6 +107,11 @@ def page_facts(wildcards):
     shown = {key: value for key, value in config.items() if key not in hidden}
     page = Path(workflow.basedir, "workflow/report").glob("report.*")
     return {"config": shown, "page": [IDENTITIES.of(file) for file in sorted(page)]}
+
+
+def shown_by(method):
+    """The method of the cams that a method of the refine stage shows or builds on."""
+    return CAMS[0] if method in REFINERS else method
 
 
 def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards: {}, section=None):

@@ -45,7 +45,9 @@ rule evaluate_pseudo_masks:
             shard=SHARDS,
         ),
         classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS),
-        cams=expand(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS),
+        cams=expand(
+            f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
+        ),
         pseudo_masks=expand(
             f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
         ),
@@ -60,7 +62,11 @@ rule evaluate_pseudo_masks:
     resources:
         mem_mb=memory(2000),
     params:
-        recipe=recipe("evaluate_pseudo_masks", shared=["classes", "negative", "cam_scale"]),
+        recipe=recipe(
+            "evaluate_pseudo_masks",
+            shared=["classes", "negative", "cam_scale"],
+            made_of=lambda wildcards: {"cam": CAMS[0]},
+        ),
     script:
         "../scripts/evaluate_pseudo_masks.py"
 

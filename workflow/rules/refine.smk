@@ -3,7 +3,8 @@ From what the classifier saw to every pixel, by one method or several side by si
     needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv; checks/ and the points of the sheet
     gives   points/{shard}.json                         points of slides, where a method learns from them
             decoders/{method}/fold{fold}.json           what a method learns, and its curves
-            refined/{method}/fold{fold}/{shard}.json    probability per pixel, val and test slides
+            refined/{method}/fold{fold}/{shard}.json    probability per pixel, val and test slides;
+                                                        a method is a refiner or a cam beside the first
 """
 
 from workflow.lib.names import UNLEARNT
@@ -18,7 +19,7 @@ def refine_settings(wildcards):
 rule train_negev:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
-        cams=every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json"),
+        cams=every(f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json"),
         pseudo_masks=every(f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json"),
         splits=f"{RESULTS}/splits.tsv",
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
@@ -32,7 +33,11 @@ rule train_negev:
     resources:
         mem_mb=memory(4000),
     params:
-        recipe=recipe("train_negev", shared=["seed", "negative", "cam_scale"]),
+        recipe=recipe(
+            "train_negev",
+            shared=["seed", "negative", "cam_scale"],
+            made_of=lambda wildcards: {"cam": CAMS[0]},
+        ),
     script:
         "../scripts/train_negev.py"
 
@@ -40,7 +45,7 @@ rule train_negev:
 rule train_rpnet:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
-        cams=every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json"),
+        cams=every(f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json"),
         splits=f"{RESULTS}/splits.tsv",
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     output:
@@ -53,7 +58,11 @@ rule train_rpnet:
     resources:
         mem_mb=memory(4000),
     params:
-        recipe=recipe("train_rpnet", shared=["seed", "negative", "cam_scale"]),
+        recipe=recipe(
+            "train_rpnet",
+            shared=["seed", "negative", "cam_scale"],
+            made_of=lambda wildcards: {"cam": CAMS[0]},
+        ),
     script:
         "../scripts/train_rpnet.py"
 
@@ -83,7 +92,7 @@ rule train_points:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
         cams=(
-            every(f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json")
+            every(f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json")
             if config["train_points"]["use_cam"]
             else []
         ),
@@ -100,7 +109,13 @@ rule train_points:
     resources:
         mem_mb=memory(4000),
     params:
-        recipe=recipe("train_points", shared=["seed", "negative", "cam_scale"]),
+        recipe=recipe(
+            "train_points",
+            shared=["seed", "negative", "cam_scale"],
+            made_of=lambda wildcards: (
+                {"cam": CAMS[0]} if config["train_points"]["use_cam"] else {}
+            ),
+        ),
     script:
         "../scripts/train_points.py"
 
@@ -108,7 +123,9 @@ rule train_points:
 rule refine_masks:
     input:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
-        cams=f"{RESULTS}/cams/fold{{fold}}/{{shard}}.json",
+        cams=lambda wildcards: (
+            f"{RESULTS}/cams/{shown_by(wildcards.method)}/fold{{fold}}/{{shard}}.json"
+        ),
         splits=f"{RESULTS}/splits.tsv",
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
         decoder=lambda wildcards: (
@@ -125,6 +142,10 @@ rule refine_masks:
     resources:
         mem_mb=memory(3000),
     params:
-        recipe=recipe("refine_masks", section=refine_settings),
+        recipe=recipe(
+            "refine_masks",
+            made_of=lambda wildcards: {"cam": shown_by(wildcards.method)},
+            section=refine_settings,
+        ),
     script:
         "../scripts/refine_masks.py"

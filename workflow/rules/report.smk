@@ -36,7 +36,7 @@ rule write_report:
         ),
         decoders=expand(
             f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
-            method=[method for method in METHODS if method not in UNLEARNT],
+            method=[method for method in REFINERS if method not in UNLEARNT],
             fold=FOLDS,
         ),
         evaluation=expand(

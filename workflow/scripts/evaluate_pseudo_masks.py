@@ -55,12 +55,13 @@ def evaluate_pseudo_masks(
                 continue
             source, label = open_group(seen / name / "cams.zarr"), placed[name]["label"]
             found = source["cams"][:][good]
-            shares = softmax(found.astype(np.float32), axis=1).mean(axis=(0, 2, 3))
-            tally.add_shares(split, label, shares)
+            facts = manifest(seen / name)["facts"]
+            if facts["cam"] == "cam":  # other maps have no unit that classes share
+                shares = softmax(found.astype(np.float32), axis=1).mean(axis=(0, 2, 3))
+                tally.add_shares(split, label, shares)
             if split != "train" or label == negative:
                 continue
             made = manifest(masks / name)
-            facts = manifest(seen / name)["facts"]
             evidence = slide_evidence(found, source.attrs["classes"], facts, scale=cam_scale)
             inside = quality.cell_tissue(
                 _mask(tissue[0].parent / name),

@@ -1,4 +1,4 @@
-"""Make the class activation maps of every tile: where the classifier sees each class."""
+"""Make the class activation maps of every tile by one method: where the classifier sees a class."""
 
 import functools
 import logging
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from workflow.lib.cams import CamTally, evidence_class
+from workflow.lib.cam_makers import CamMaker
+from workflow.lib.cams import Cam, CamTally, evidence_class
 from workflow.lib.classifiers import Classifier
-from workflow.lib.consistency import CamMaker, Evidence
+from workflow.lib.consistency import Evidence
 from workflow.lib.devices import prepare
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
@@ -32,10 +33,17 @@ def make_cams(
     *,
     shard: Shard,
     fold: int,
+    cam: Cam,
     classes: list[str],
     pooling: Pooling,
     negative: str | None,
-    consistency: float,
+    scales: list[float],
+    flips: bool,
+    consistency: float = 0.0,
+    smooth_samples: int | None = None,
+    smooth_noise: float | None = None,
+    score_channels: int | None = None,
+    seed: int | None = None,
     device: str,
     batch: int,
     threads: int,
@@ -47,8 +55,9 @@ def make_cams(
 
     Where `consistency` is above 0, that share of a cam is what the training images say of
     locations that look alike (workflow/lib/consistency.py); the logits, and with them the class,
-    stay the classifier's. The lowest and highest evidence of the slide are noted, so that later
-    stages can scale it without a second look.
+    are the classifier's whatever the method. The lowest and highest evidence of the slide are
+    noted, so that later stages can scale it without a second look; GrabCut's is 0 or 1 as it is.
+    A setting that is left out is of another method (workflow/lib/cam_makers.py has all).
     """
     split = {row["slide"]: row["split"] for row in read_table(splits) if int(row["fold"]) == fold}
     where = prepare(device, threads=threads)
@@ -58,7 +67,18 @@ def make_cams(
     @functools.cache  # once for the shard, and only if a slide needs it
     def network() -> CamMaker:
         model = Classifier.load(trained).to(where, memory_format=torch.channels_last)
-        return CamMaker(model, Evidence.load(pooled) if pooled else None, weight=consistency)
+        return CamMaker(
+            model,
+            cam,
+            scales=scales,
+            flips=flips,
+            evidence=Evidence.load(pooled) if pooled else None,
+            consistency=consistency,
+            seed=seed,
+            smooth_samples=smooth_samples,
+            smooth_noise=smooth_noise,
+            score_channels=score_channels,
+        )
 
     def work(slide: Slide, folder: Path) -> dict:
         store, maker = Tiles(tiles.parent / slide.slide / "tiles.zarr"), network()
@@ -82,8 +102,10 @@ def make_cams(
             negative=negative,
         )
         low, high = tally.span(classes.index(shown), ~store.bad)
+        low = 0.0 if cam == "grabcut" else low
         log.info("%s: evidence of %s (%s), %.3g to %.3g.", slide.slide, shown, why, low, high)
-        return {"tiles": len(store), "class": shown, "why": why, "low": low, "high": high}
+        facts = {"tiles": len(store), "cam": cam, "class": shown, "why": why}
+        return facts | {"low": low, "high": high}
 
     made_of = [tiles.parent, splits, trained, *([pooled] if pooled else [])]
     visit(cams, shard, work, upstream=made_of, only=split)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.cams import slide_evidence, upsample
+from workflow.lib.cams import scale_of, slide_evidence, upsample
 from workflow.lib.job import run
 from workflow.lib.pseudo_masks import (
     BACKGROUND,
@@ -50,14 +50,17 @@ def make_pseudo_masks(
     def work(slide: Slide, folder: Path) -> dict:
         store, seen = Tiles(tiles.parent / slide.slide / "tiles.zarr"), cams.parent / slide.slide
         facts, source = manifest(seen)["facts"], open_group(seen / "cams.zarr")
-        cam = slide_evidence(source["cams"][:], source.attrs["classes"], facts, scale=cam_scale)
+        classes = source.attrs["classes"]
         side, count, quality = store.attrs["tile_px"], len(store), Quality()
         is_negative = negative is not None and slide.label == negative
-        is_flat = cam_scale == "minmax" and facts["high"] <= facts["low"]
+        is_relative = scale_of(facts["cam"], cam_scale) == "minmax"
+        is_flat = is_relative and facts["high"] <= facts["low"]
 
         def blocks() -> Iterator[np.ndarray]:
             for start in range(0, count, BLOCK):
-                evidence = upsample(cam[start : start + BLOCK], side).numpy()
+                block = source["cams"][start : start + BLOCK]
+                cam = slide_evidence(block, classes, facts, scale=cam_scale)
+                evidence = upsample(cam, side).numpy()
                 masks = threshold_cams(evidence, foreground=foreground, background=background)
                 if is_negative:
                     masks[:] = BACKGROUND

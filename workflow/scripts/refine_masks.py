@@ -2,12 +2,13 @@
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from workflow.lib.cams import shrink, upsample
+from workflow.lib.cams import scale_of, shrink, slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.codes import to_codes
 from workflow.lib.devices import prepare
@@ -15,10 +16,9 @@ from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
 from workflow.lib.names import UNLEARNT
 from workflow.lib.refiners import BLIND, Refiner, load_refiner, make_refiner
-from workflow.lib.seed_bags import read_evidence
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 
@@ -47,8 +47,9 @@ def refine_masks(
     """Write what `method` makes of the validation and test slides, tile by tile.
 
     `none` is the scaled and upsampled cam itself: a probability, or, scaled by `minmax`, evidence
-    relative to the slide, and so is what `morphology` and `crf` make of it. Any other method has
-    been learnt, and gives probabilities. A tile that could not be read has probability 0.
+    relative to the slide, and so is what `morphology` and `crf` make of it, and a further method of
+    make_cams under its own name. Any other method has been learnt, and gives probabilities. A tile
+    that could not be read has probability 0.
     """
     placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
     only = {row["slide"] for row in placed if row["split"] != "train"}
@@ -70,12 +71,23 @@ def refine_masks(
         learnt = decoder.with_suffix("")
         return load_refiner(method, learnt, network(), trained_on=identity, device=where)
 
+    def read_evidence(slide: Slide, side: int) -> Callable[[slice], torch.Tensor]:
+        unit = cams.parent / slide.slide
+        stored, facts = open_group(unit / "cams.zarr"), manifest(unit)["facts"]
+        about = (stored.attrs["classes"], facts)
+
+        def read(rows: slice) -> torch.Tensor:
+            return upsample(slide_evidence(stored["cams"][rows], *about, scale=cam_scale), side)
+
+        return read
+
     def maps(slide: Slide, store: Tiles) -> Iterator[np.ndarray]:
         side, mpp = store.attrs["tile_px"], store.attrs["mpp"]
-        evidence = read_evidence(cams.parent / slide.slide, cam_scale)
+        evidence = read_evidence(slide, side)
         if method in BLIND:
-            for part in evidence.split(batch):
-                yield shrink(refiner(mpp)(None, upsample(part, side)), downsample).numpy()
+            for start in range(0, len(store), batch):
+                part = evidence(slice(start, start + batch))
+                yield shrink(refiner(mpp)(None, part), downsample).numpy()
             return
         if decoder is not None:
             made_for = (network().tile_px, network().mpp)
@@ -86,7 +98,7 @@ def refine_masks(
             len(store),
             batch=batch,
             device=where,
-            beside=lambda rows: upsample(evidence[rows], side),
+            beside=evidence,
         )
         yield from (block for _, block in found)
 
@@ -105,10 +117,10 @@ def refine_masks(
         side = store.attrs["tile_px"] // downsample
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
-        finding = manifest(cams.parent / slide.slide)["facts"]["class"]
-        relative = method in UNLEARNT and cam_scale == "minmax"
+        facts = manifest(cams.parent / slide.slide)["facts"]
+        relative = method in UNLEARNT and scale_of(facts["cam"], cam_scale) == "minmax"
         quantity = "evidence" if relative else "probability"
-        return {"tiles": len(store), "class": finding, "quantity": quantity, "masks": masks}
+        return {"tiles": len(store), "class": facts["class"], "quantity": quantity, "masks": masks}
 
     made_from = [tiles.parent, cams.parent] + ([decoder.with_suffix("")] if decoder else [])
     visit(refined, shard, work, upstream=made_from, only=only)

@@ -69,6 +69,7 @@ def write_report(
         tables=tables,
         cluster_maps=cluster_maps,
         overlays=overlays,
+        cam=config["make_cams"]["methods"][0],
     )
     cards = []
     for place, slide in enumerate(study.used):

@@ -80,8 +80,7 @@ def _values(key: dict) -> str:
     if "enum" in key:
         return ", ".join(f"`{_shown(value)}`" for value in key["enum"])
     if key["type"] == "array":
-        items = key["items"]
-        return f"list of {_values(items)}" if "enum" in items else "list of text"
+        return f"list of {_values(key['items'])}"
     if key["type"] == "boolean":
         return "`true`, `false`"
     kinds = {"integer": "whole number", "number": "number", "string": "text", "null": "`null`"}
