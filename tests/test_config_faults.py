@@ -72,7 +72,7 @@ WRONG = {
     "unknown method": (
         edited(refine_masks__methods=["none", "magic"]),
         "refine_masks.methods.1: 'magic' is not known; use one of ['none', 'morphology', 'crf', "
-        "'negev']",
+        "'negev', 'irn']",
     ),
     "no method": (
         edited(refine_masks__methods=[]),
@@ -193,6 +193,10 @@ CONTRADICTIONS = {
         edited(train_classifier__checkpoint="deepcluster", train_classifier__backbone="vgg16"),
         "train_classifier.backbone: vgg16 cannot start from the resnet18 of train_deepcluster; "
         "give both the same backbone",
+    ),
+    "boundaries from crossed thresholds": (
+        edited(train_irn__background=0.7),
+        "train_irn.background: 0.7 is not below foreground, 0.6",
     ),
     "even dilation": (
         edited(train_negev__dilate_px=4),

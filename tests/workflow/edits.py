@@ -12,6 +12,7 @@ from tests.workflow.stages import (
     LEARNING,
     MASK_SCORES,
     PSEUDO_MASKS,
+    REFINE,
     SPLITS,
     STITCH,
     SUMMARY,
@@ -180,6 +181,10 @@ EDITS = {
     "a method left out": (
         lambda s: s.edit_config("refine_masks", methods=["none"]),
         SUMMARY,
+    ),
+    "IRNet beside the others": (
+        lambda s: s.edit_config("refine_masks", methods=["none", "negev", "irn"]),
+        {"train_irn"} | REFINE,
     ),
     "a slide replaced, its time kept": (replace_slide_keeping_its_time, CHECK),
     "a slide added": (add_slide, CHECK | SPLITS),

@@ -127,6 +127,7 @@ def shared_settings(config: dict) -> dict[str, object]:
         "clustering": config["cluster"]["method"],
         "fit_on": config["cluster"]["fit_on"],
         "cam_scale": config["refine_masks"]["cam_scale"],
+        "crf": config["refine_masks"]["crf"],
         "pooling": config["classify_tiles"]["pooling"],
         "window": config["stitch_heatmap"]["window"],
     }

@@ -11,9 +11,11 @@ from pathlib import Path
 import torch
 
 from workflow.lib.classifiers import Classifier
-from workflow.lib.decoders import Decoder, load_decoder
+from workflow.lib.decoders import load_decoder
+from workflow.lib.irn import load_irn
 from workflow.lib.morphology import clean
 from workflow.lib.random_fields import RandomField
+from workflow.lib.random_walks import spread
 
 Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
 
@@ -32,12 +34,23 @@ def make_refiner(method: str, settings: Mapping, *, mpp: float) -> Refiner:
 
 
 def load_refiner(
-    method: str, folder: Path, classifier: Classifier, *, trained_on: str, device: torch.device
+    method: str,
+    settings: Mapping,
+    folder: Path,
+    classifier: Classifier,
+    *,
+    trained_on: str,
+    device: torch.device,
 ) -> Refiner:
     """The refiner that was learnt into `folder`, on the frozen classifier `trained_on`.
 
-    Raises ValueError, naming the file, as `load_decoder` does.
+    settings: those of its own that nothing is learnt for. Raises ValueError, naming the file, as
+    `load_decoder` does.
     """
-    model: Decoder = load_decoder(folder, classifier, trained_on=trained_on)
+    if method == "irn":
+        network = load_irn(folder, classifier, trained_on=trained_on)
+        network.to(device, memory_format=torch.channels_last)
+        return lambda tiles, evidence: spread(evidence, *network(tiles), **settings)
+    model = load_decoder(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)
     return lambda tiles, _: model.probability(tiles)
