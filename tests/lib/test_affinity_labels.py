@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.lib.squares import SIDE, Store
-from workflow.lib.affinity_labels import label_bag, label_pixels
+from workflow.lib.affinity_labels import count_mixed, label_bag, label_pixels
 from workflow.lib.bags import TileBag
 from workflow.lib.random_fields import RandomField
 from workflow.lib.seed_bags import cam_bag
@@ -85,6 +85,12 @@ def test_labels_have_a_fourth_of_the_side_and_at_most_56_pixels(side, grid):
     store.tiles = np.zeros((1, side, side, 3), np.uint8)
     tiles = TileBag(["a"], [store], [0])
     assert label(cam_bag(tiles, [torch.ones(1, 4, 4)], side)).shape == (1, grid, grid)
+
+
+def test_only_tiles_with_both_labels_count_as_mixed():
+    tiles = [[0, 0, 255], [1, 1, 255], [0, 255, 1], [255, 255, 255], [0, 1, 0]]
+    assert count_mixed(torch.tensor(tiles, dtype=torch.uint8)[:, None]) == 2
+    assert count_mixed(torch.zeros(0, 1, 1)) == 0
 
 
 def test_a_bag_of_nothing_has_no_labels():

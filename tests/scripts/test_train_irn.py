@@ -72,7 +72,7 @@ def trained(finished, tmp_path_factory):
 def test_it_says_how_it_was_made_and_that_no_pixel_mask_took_part(trained, finished):
     study, folder = trained
     record, facts = json.loads((folder / "model.json").read_text()), manifest(folder)["facts"]
-    assert facts["masks"] == []
+    assert facts["masks"] == [] and facts["warning"] is None
     assert (facts["best_epoch"], facts["precision"]) == (2, "fp32")
     assert record["chosen_by"].startswith("the last epoch")
     assert record["method"] == "irn"
@@ -122,7 +122,8 @@ def test_slides_of_the_negative_class_hold_no_foreground(trained, monkeypatch):
     study, _ = trained
     seen = []
     monkeypatch.setattr(script, "label_bag", lambda bag, **cuts: seen.append(bag) or _none(bag))
-    train(study, out="e", epochs=1)
+    warned = manifest(train(study, out="e", epochs=1))["facts"]["warning"]
+    assert warned.startswith("No training tile of fold 0 has both") and "random_field" in warned
     train(study, out="f", epochs=1, negative=None)
     slides = [bag.tiles.slides[k] for bag in seen[:2] for k in bag.tiles.slide[bag.negative]]
     assert set(slides) == {"n1", "n2"}

@@ -43,6 +43,12 @@ def label_pixels(
     return labels
 
 
+def count_mixed(labels: torch.Tensor) -> int:
+    """How many of the tiles with labels (M, g, g) hold both: only they say where boundaries are."""
+    flat = labels.flatten(1)
+    return int(((flat == FOREGROUND).any(dim=1) & (flat == BACKGROUND).any(dim=1)).sum())
+
+
 def label_bag(
     bag: SeedBag,
     *,

@@ -1,9 +1,10 @@
 """Train IRNet: where boundaries lie in the tiles of one fold, so that evidence can spread."""
 
+import logging
 import shutil
 from pathlib import Path
 
-from workflow.lib.affinity_labels import label_bag
+from workflow.lib.affinity_labels import count_mixed, label_bag
 from workflow.lib.affinity_lessons import AffinityLesson
 from workflow.lib.classifiers import Classifier
 from workflow.lib.devices import choose_precision, prepare
@@ -17,7 +18,13 @@ from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
 from workflow.lib.units import manifest
 
+log = logging.getLogger(__name__)
+
 CHOSEN_BY = "the last epoch, when the learning rate has come down to zero"
+ONE_SIDED = (
+    "No training tile of fold {fold} has both foreground and background labels, so IRNet cannot "
+    "learn a boundary: bring train_irn.foreground and background closer, or switch random_field off"
+)
 
 
 def train_irn(
@@ -75,6 +82,10 @@ def train_irn(
                 )
             labels = label_bag(bag, **cuts, field=field, batch=batch_size, device=where)
             bags.append((bag.tiles, labels))
+            log.info("%s: %d tiles hold foreground and background.", split, count_mixed(labels))
+        warning = None if count_mixed(bags[0][1]) else ONE_SIDED.format(fold=fold)
+        if warning:
+            log.warning(warning)
         lesson = AffinityLesson(
             model,
             *bags,
@@ -99,7 +110,7 @@ def train_irn(
         facts = {"best_epoch": outcome["best_epoch"], "chosen_by": CHOSEN_BY, "precision": used}
         made = {"method": "irn", "settings": shard.recipe["settings"], "fold": fold}
         model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
-        return {**facts, "masks": []}
+        return {**facts, "masks": [], "warning": warning}
 
     # The evidence stands for what it was made from: tiles and classifier.
     commit(decoder, shard, make, upstream=[splits, evidence], only=set(placed))
