@@ -97,7 +97,7 @@ WRONG = {
     "unknown method": (
         edited(refine_masks__methods=["none", "magic"]),
         "refine_masks.methods.1: 'magic' is not known; use one of ['none', 'morphology', 'crf', "
-        "'negev', 'rpnet', 'points']",
+        "'irn', 'negev', 'rpnet', 'points']",
     ),
     "no method": (
         edited(refine_masks__methods=[]),
@@ -231,6 +231,10 @@ CONTRADICTIONS = {
     "regions crossed": (
         edited(train_rpnet__background=0.7),
         "train_rpnet.background: 0.7 is above foreground, 0.6",
+    ),
+    "boundaries from crossed thresholds": (
+        edited(train_irn__background=0.7),
+        "train_irn.background: 0.7 is not below foreground, 0.6",
     ),
     "even dilation": (
         edited(train_negev__dilate_px=4),

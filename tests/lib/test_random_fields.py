@@ -57,6 +57,13 @@ def test_the_mean_field_is_the_published_one():
     )
 
 
+def test_priors_that_share_a_picture_are_as_each_alone():
+    picture, priors = torch.rand(3, 4, 5), torch.rand(2, 4, 5)
+    found = field().infer(picture, priors, mpp=0.5)
+    for each, prior in zip(found, priors, strict=True):
+        assert each == pytest.approx(field().infer(picture, prior, mpp=0.5), abs=1e-6)
+
+
 def halves(side):
     """A picture of two colours, and weak evidence that is wrong in a third of its pixels."""
     truth = (torch.arange(side) < side // 2).float()[None].repeat(side, 1)

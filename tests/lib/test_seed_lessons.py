@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.lib.squares import SIDE, Store
 from workflow.lib import augmentation
 from workflow.lib.backbones import Backbone
 from workflow.lib.bags import TileBag
@@ -15,34 +16,8 @@ from workflow.lib.negev import NO_SEED
 from workflow.lib.seed_bags import cam_bag, mask_bag
 from workflow.lib.seed_lessons import SeedLesson, make_sampler
 
-SIDE = 32
 STILL = {"flips": False, "rotations": False, "crop": 1, "colour_jitter": 0.0}
 PUBLISHED = {"foreground_pixels": 1, "background_pixels": 1, "dilate_px": 3}
-
-
-class Store:
-    """As much of a tile store as a bag needs; a red square lies where the evidence is."""
-
-    def __init__(self, count, bad=(), red=True, seed=0):
-        rng = np.random.default_rng(seed)
-        self.bad = np.isin(np.arange(count), bad)
-        self.corners = rng.integers(0, 2, size=(count, 2)) * (SIDE // 2)
-        self.tiles = rng.integers(150, 180, size=(count, SIDE, SIDE, 3), dtype=np.uint8)
-        for tile, (y, x) in zip(self.tiles, self.corners, strict=True):
-            if red:
-                tile[y : y + SIDE // 2, x : x + SIDE // 2] = (220, 30, 30)
-
-    def batch(self, indices):
-        return self.tiles[np.asarray(indices, dtype=int)]
-
-    def evidence(self):
-        cams = torch.zeros(len(self.tiles), 4, 4)
-        for cam, (y, x) in zip(cams, self.corners // 8, strict=True):
-            cam[y : y + 2, x : x + 2] = 1.0
-        return cams
-
-    def masks(self):
-        return (upsample(self.evidence(), SIDE) > 0.5).numpy().astype(np.uint8)
 
 
 def decoder():

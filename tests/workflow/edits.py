@@ -201,6 +201,10 @@ EDITS = {
         lambda s: s.edit_config("refine_masks", methods=["none"]),
         AUDIT,
     ),
+    "IRNet beside the others": (
+        lambda s: s.edit_config("refine_masks", methods=["none", "negev", "irn"]),
+        {"train_irn"} | REFINE,
+    ),
     "a slide replaced, its time kept": (replace_slide_keeping_its_time, CHECK),
     "a slide added": (add_slide, CHECK | SPLITS),
 }

@@ -154,12 +154,13 @@ def _tile_faults(config: dict) -> Iterator[str]:
 
 
 def _threshold_faults(config: dict) -> Iterator[str]:
-    pseudo = config["make_pseudo_masks"]
-    if pseudo["background"] >= pseudo["foreground"]:
-        yield (
-            f"make_pseudo_masks.background: {pseudo['background']} is not below foreground, "
-            f"{pseudo['foreground']}"
-        )
+    for section in ("make_pseudo_masks", "train_irn"):
+        cuts = config[section]
+        if cuts["background"] >= cuts["foreground"]:
+            yield (
+                f"{section}.background: {cuts['background']} is not below foreground, "
+                f"{cuts['foreground']}"
+            )
     regions = config["train_rpnet"]
     if regions["background"] > regions["foreground"]:
         yield (

@@ -13,7 +13,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 
 from workflow.lib.classifiers import Classifier
-from workflow.lib.saved_models import load_model, save_model
+from workflow.lib.saved_models import check_start, load_model, save_model
 
 CHANNELS = (256, 128, 64, 32, 16)  # of the decoder's blocks, deepest first, as published
 
@@ -78,12 +78,7 @@ def load_decoder(
     """
 
     def rebuild(record: dict) -> Decoder:
-        if record["classifier"] != trained_on:
-            raise ValueError(
-                f"{folder / 'model.safetensors'} was trained on another classifier "
-                f"({record['classifier'][:12]}, not {trained_on[:12]}); train the decoder of this "
-                "fold anew"
-            )
+        check_start(folder, record, trained_on)
         return build(record) if build else Decoder(classifier, record["channels"])
 
     return load_model(folder, rebuild, saved=lambda decoder: decoder.learnt)

@@ -16,9 +16,11 @@ METHODS = {
     "morphology": "CAM, cleaned",
     "crf": "CAM, CRF",
     "negev": "NEGEV",
+    "irn": "IRNet",
     "rpnet": "RPNet",
     "points": "Points",
 }
 UNLEARNT = ("none", *CAMS, "morphology", "crf")  # every other method has a rule that trains it
+SPREADING = (*UNLEARNT, "irn")  # what these give is on the scale of the evidence that they spread
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
 PERMUTED = ", permuted labels"  # behind the method of every number that means nothing

@@ -58,10 +58,12 @@ class RandomField:
     def infer(self, picture: torch.Tensor, prior: torch.Tensor, *, mpp: float) -> torch.Tensor:
         """Probability (h, w) of one picture (3, h, w) with prior (h, w), exactly; mpp of a pixel.
 
+        Several priors (K, h, w) of the picture share its kernels, and give (K, h, w).
+
         Q(x) is proportional to P(x) exp(sum_k w_k sum_y k(x, y) Q(y)), iterated from Q = P, where
         every kernel k has a zero diagonal and is divided by the roots of its row sums.
         """
-        height, width = prior.shape
+        height, width = prior.shape[-2:]
         rows, columns = torch.meshgrid(
             torch.arange(height, device=prior.device),
             torch.arange(width, device=prior.device),
@@ -72,11 +74,11 @@ class RandomField:
         both = torch.cat([place / self.position_um, colours / self.colour], dim=1)
         kernel = self.bilateral_weight * _normalised(both)
         kernel += self.smooth_weight * _normalised(place / self.smooth_um)
-        logit = torch.logit(prior.flatten().clamp(FLOOR, 1 - FLOOR))
+        logit = torch.logit(prior.flatten(-2).clamp(FLOOR, 1 - FLOOR)).movedim(-1, 0)
         q = logit.sigmoid()
         for _ in range(self.iterations):
             q = torch.sigmoid(logit + kernel @ (2 * q - 1))
-        return q.view(height, width)
+        return q.movedim(0, -1).reshape(prior.shape)
 
 
 def _normalised(features: torch.Tensor) -> torch.Tensor:

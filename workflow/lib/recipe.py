@@ -128,6 +128,7 @@ def shared_settings(config: dict) -> dict[str, object]:
         "fit_on": config["cluster"]["fit_on"],
         "group_by": config["split_patients"]["group_by"],
         "cam_scale": config["refine_masks"]["cam_scale"],
+        "crf": config["refine_masks"]["crf"],
         "pooling": config["classify_tiles"]["pooling"],
         "window": config["stitch_heatmap"]["window"],
     }

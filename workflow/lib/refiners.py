@@ -12,9 +12,11 @@ import torch
 
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import load_decoder
+from workflow.lib.irn import load_irn
 from workflow.lib.morphology import clean
 from workflow.lib.names import CAMS
 from workflow.lib.random_fields import RandomField
+from workflow.lib.random_walks import spread
 from workflow.lib.region_decoders import load_region_decoder
 
 Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
@@ -34,12 +36,23 @@ def make_refiner(method: str, settings: Mapping, *, mpp: float) -> Refiner:
 
 
 def load_refiner(
-    method: str, folder: Path, classifier: Classifier, *, trained_on: str, device: torch.device
+    method: str,
+    settings: Mapping,
+    folder: Path,
+    classifier: Classifier,
+    *,
+    trained_on: str,
+    device: torch.device,
 ) -> Refiner:
     """The refiner that was learnt into `folder`, on the frozen classifier `trained_on`.
 
-    Raises ValueError, naming the file, as `load_decoder` does.
+    settings: those of its own that nothing is learnt for. Raises ValueError, naming the file, as
+    `load_decoder` does.
     """
+    if method == "irn":
+        network = load_irn(folder, classifier, trained_on=trained_on)
+        network.to(device, memory_format=torch.channels_last)
+        return lambda tiles, evidence: spread(evidence, *network(tiles), **settings)
     load = {"rpnet": load_region_decoder}.get(method, load_decoder)
     model = load(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)

@@ -48,3 +48,16 @@ def load_model(
 def read_record(folder: Path) -> dict:
     """What is recorded of the network in `folder`."""
     return json.loads((folder / "model.json").read_text())
+
+
+def check_start(folder: Path, record: dict, classifier: str) -> None:
+    """Refuse what was trained on another classifier, whose features it would misread.
+
+    record: of the network in `folder`; classifier: what identifies the one at hand.
+    """
+    if record["classifier"] != classifier:
+        raise ValueError(
+            f"{folder / 'model.safetensors'} was trained on another classifier "
+            f"({record['classifier'][:12]}, not {classifier[:12]}); train the decoder of this "
+            "fold anew"
+        )

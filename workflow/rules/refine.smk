@@ -16,6 +16,12 @@ def refine_settings(wildcards):
     return {key: value for key, value in config["refine_masks"].items() if key in read}
 
 
+def irn_settings(wildcards):
+    """The settings of train_irn, and the random field where its labels follow the picture."""
+    own = config["train_irn"]
+    return own | ({"crf": config["refine_masks"]["crf"]} if own["random_field"] else {})
+
+
 rule train_negev:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
@@ -40,6 +46,32 @@ rule train_negev:
         ),
     script:
         "../scripts/train_negev.py"
+
+
+rule train_irn:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        cams=every(f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/irn/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_irn/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    params:
+        recipe=recipe(
+            "train_irn",
+            shared=["seed", "negative", "cam_scale"],
+            made_of=lambda wildcards: {"cam": CAMS[0]},
+            section=irn_settings,
+        ),
+    script:
+        "../scripts/train_irn.py"
 
 
 rule train_rpnet:

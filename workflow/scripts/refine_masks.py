@@ -14,7 +14,7 @@ from workflow.lib.codes import to_codes
 from workflow.lib.devices import prepare
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
-from workflow.lib.names import UNLEARNT
+from workflow.lib.names import SPREADING, UNLEARNT
 from workflow.lib.refiners import BLIND, Refiner, load_refiner, make_refiner
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
@@ -40,6 +40,7 @@ def refine_masks(
     cam_scale: str,
     morphology: dict | None = None,
     crf: dict | None = None,
+    irn: dict | None = None,
     device: str,
     batch: int,
     threads: int,
@@ -47,16 +48,16 @@ def refine_masks(
     """Write what `method` makes of the validation and test slides, tile by tile.
 
     `none` is the scaled and upsampled cam itself: a probability, or, scaled by `minmax`, evidence
-    relative to the slide, and so is what `morphology` and `crf` make of it, and a further method of
-    make_cams under its own name. Any other method has been learnt, and gives probabilities. A tile
-    that could not be read has probability 0.
+    relative to the slide, and so is what `morphology`, `crf` and `irn` make of it, and a further
+    method of make_cams under its own name. Any other method gives probabilities that it has learnt.
+    A tile that could not be read has probability 0.
     """
     placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
     only = {row["slide"] for row in placed if row["split"] != "train"}
     if (method in UNLEARNT) != (decoder is None):
         raise ValueError(f"method {method} comes {'with' if decoder else 'without'} a decoder")
     where = prepare(device, threads=threads)
-    settings = {"morphology": morphology, "crf": crf}.get(method) or {}
+    settings = {"morphology": morphology, "crf": crf, "irn": irn}.get(method) or {}
     masks = [] if decoder is None else manifest(decoder.with_suffix(""))["facts"]["masks"]
 
     @functools.cache  # once for the shard, and only if a slide needs it
@@ -69,7 +70,7 @@ def refine_masks(
             return make_refiner(method, settings, mpp=mpp)
         identity = manifest(classifier.with_suffix(""))["recipe"]
         learnt = decoder.with_suffix("")
-        return load_refiner(method, learnt, network(), trained_on=identity, device=where)
+        return load_refiner(method, settings, learnt, network(), trained_on=identity, device=where)
 
     def read_evidence(slide: Slide, side: int) -> Callable[[slice], torch.Tensor]:
         unit = cams.parent / slide.slide
@@ -118,7 +119,7 @@ def refine_masks(
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
         facts = manifest(cams.parent / slide.slide)["facts"]
-        relative = method in UNLEARNT and scale_of(facts["cam"], cam_scale) == "minmax"
+        relative = method in SPREADING and scale_of(facts["cam"], cam_scale) == "minmax"
         quantity = "evidence" if relative else "probability"
         return {"tiles": len(store), "class": facts["class"], "quantity": quantity, "masks": masks}
 
