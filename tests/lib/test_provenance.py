@@ -38,7 +38,7 @@ def test_weights_are_told_once_for_the_encoder_and_for_each_model():
 def test_choices_are_told_once_per_kind():
     facts = {"chosen_by": "the loss", "precision": "fp32"}
     models = {f"Classifier, fold {fold}": {"facts": facts} for fold in range(3)}
-    models["NEGEV, fold 0"] = {"facts": facts | {"pixel_masks_used": 4}}
+    models["NEGEV, fold 0"] = {"facts": facts | {"masks": ["a", "b", "c", "d"]}}
     models["NEGEV, fold 1"] = {"facts": facts | {"precision": "bf16"}}
     assert list_choices(models) == [
         "Classifier: the loss; 0 pixel masks used; computed in fp32.",

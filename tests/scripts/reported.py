@@ -12,6 +12,7 @@ from PIL import Image
 from tests.scripts import clustered
 from tests.scripts.clustered import picture
 from workflow.lib.cluster_questions import ENRICHMENT
+from workflow.lib.names import UNLEARNT
 from workflow.lib.shard import Shard, commit, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import create_tiles, write_rows
@@ -89,7 +90,7 @@ class Finished:
         if self.classes:
             index = self.root / "classifiers/fold0.json"
             commit(index, self.shard("train_classifier"), self.train)
-        for method in set(self.methods) - {"none"}:
+        for method in set(self.methods) - set(UNLEARNT):
             index = self.root / f"decoders/{method}/fold0.json"
             commit(index, self.shard("train_negev", {"a": 1}), self.train)
         if mask is not None:
@@ -229,7 +230,7 @@ class Finished:
             [self.of_clusters("networks")] * (self.clustering != "kmeans"),
             [self.index(f"overlays/{method}") for method in self.methods],
             [self.root / "classifiers/fold0.json"] * bool(self.classes),
-            [self.root / f"decoders/{m}/fold0.json" for m in self.methods if m != "none"],
+            [self.root / f"decoders/{m}/fold0.json" for m in self.methods if m not in UNLEARNT],
             [self.root / "evaluation" / f"{table}.tsv" for table in tables],
             self.root / "report.html",
             shard=self.shard("write_report", {"config": self.config}),

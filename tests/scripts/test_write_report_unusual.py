@@ -50,6 +50,16 @@ def test_a_study_without_masks_shows_heatmaps_and_measures_none(make):
     assert len(page.numbers()) == 5
 
 
+def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
+    page = Page(make(methods=("none", "crf", "unet")).report())
+    words = page.words()
+    assert "U-Net (pixel-supervised) learnt from the pixel masks of training slides" in words
+    assert "U-Net (pixel-supervised): Dice 0.75" in Page(page.cards()["good"]).words()
+    assert "U-Net (pixel-supervised): the second; 0 pixel masks used" in words
+    assert not [number for number in page.numbers() if "U-Net" in number]
+    assert [number for number in page.numbers() if "PxAP of CAM, CRF" in number]
+
+
 def test_no_metrics_at_all(make):
     study = make()
     study.write_metrics([])

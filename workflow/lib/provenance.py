@@ -44,7 +44,7 @@ def list_choices(models: Mapping[str, dict]) -> list[str]:
     said = {}
     for name, unit in models.items():
         facts = unit["facts"]
-        kind, masks = name.split(", fold")[0], facts.get("pixel_masks_used", 0)
+        kind, masks = name.split(", fold")[0], len(facts.get("masks", ()))
         made = f"{masks} pixel masks used; computed in {facts['precision']}"
         said[f"{kind}: {facts['chosen_by']}; {made}."] = None
     return list(said)

@@ -14,6 +14,7 @@ from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder, load_decoder
 from workflow.lib.morphology import clean
 from workflow.lib.random_fields import RandomField
+from workflow.lib.unets import load_unet
 
 Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
 
@@ -34,10 +35,11 @@ def make_refiner(method: str, settings: Mapping, *, mpp: float) -> Refiner:
 def load_refiner(
     method: str, folder: Path, classifier: Classifier, *, trained_on: str, device: torch.device
 ) -> Refiner:
-    """The refiner that was learnt into `folder`, on the frozen classifier `trained_on`.
+    """The refiner that was learnt into `folder`, on the classifier `trained_on`.
 
     Raises ValueError, naming the file, as `load_decoder` does.
     """
-    model: Decoder = load_decoder(folder, classifier, trained_on=trained_on)
+    load = {"unet": load_unet}.get(method, load_decoder)
+    model: Decoder = load(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)
     return lambda tiles, _: model.probability(tiles)

@@ -1,6 +1,7 @@
 """
 From what the classifier saw to every pixel, by one method or several side by side.
-    needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv
+    needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv; pixel masks where the sheet
+            names them, for the methods of SUPERVISED alone
     gives   decoders/{method}/fold{fold}.json           what a method learns, and its curves
             refined/{method}/fold{fold}/{shard}.json    probability per pixel, val and test slides
 """
@@ -34,6 +35,26 @@ rule train_negev:
         recipe=recipe("train_negev", shared=["seed", "negative", "cam_scale"]),
     script:
         "../scripts/train_negev.py"
+
+
+rule train_unet:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/unet/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_unet/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    params:
+        recipe=recipe("train_unet", shared=["seed", "negative"], slide=lambda s: file_facts(s.mask)),
+    script:
+        "../scripts/train_unet.py"
 
 
 rule refine_masks:

@@ -4,6 +4,8 @@ What people open.
     gives   report.html   one page, opens by double-click, offline
 """
 
+from workflow.lib.names import UNLEARNT
+
 
 rule write_report:
     input:
@@ -31,7 +33,7 @@ rule write_report:
         ),
         decoders=expand(
             f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
-            method=[method for method in METHODS if method != "none"],
+            method=[method for method in METHODS if method not in UNLEARNT],
             fold=FOLDS,
         ),
         evaluation=expand(

@@ -1,0 +1,133 @@
+"""Tiles of slides whose pixels are known: which they are, what is true, and how much it counts."""
+
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from workflow.lib.bags import TileBag, open_bag
+from workflow.lib.instances import tile_instances
+from workflow.lib.sheet import Slide
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
+from workflow.lib.units import usable
+from workflow.lib.weight_maps import border_term, reach_px
+
+log = logging.getLogger(__name__)
+
+
+class TruthBag:
+    """Tiles with their truth, on disk as long as a training needs it.
+
+    tiles: the readable tiles of slides with known truth
+    masks: those of the slides that have a tile and a mask, sorted
+    counts: (2,) int64, how many pixels of the tiles are background and foreground
+    """
+
+    def __init__(
+        self,
+        tiles: TileBag,
+        maps: Sequence[zarr.Array],
+        *,
+        masks: Sequence[str],
+        counts: np.ndarray,
+    ) -> None:
+        self.tiles, self.masks, self.counts, self._maps = tiles, list(masks), counts, maps
+
+    def maps(self, indices: torch.Tensor) -> torch.Tensor:
+        """Truth (0 or 1) and border term (`weight_maps`) of the tiles `indices`, (B, 2, t, t)."""
+        where = zip(
+            self.tiles.slide[indices].tolist(), self.tiles.row[indices.numpy()], strict=True
+        )
+        found = np.stack([self._maps[slide][int(row)] for slide, row in where])
+        return torch.from_numpy(found).float()
+
+
+def known_truth(
+    slides: Iterable[Slide], negative: str | None
+) -> tuple[dict[str, Path | None], list[str]]:
+    """Slide -> its mask, or None where it is of the class `negative`: all of it background.
+
+    A slide of a finding without a mask is left out, with a sentence: nobody has said where it is.
+    """
+    known, sentences = {}, []
+    for slide in slides:
+        if slide.mask or (negative is not None and slide.label == negative):
+            known[slide.slide] = slide.mask
+        else:
+            sentences.append(
+                f"{slide.slide} is left out where pixels are learnt: it is labelled {slide.label} "
+                "and has no mask."
+            )
+            log.warning(sentences[-1])
+    return known, sentences
+
+
+def check_truth(method: str, fold: int, masks: Sequence[str], counts: np.ndarray) -> None:
+    """Raise ValueError, with the remedy, where training slides of `fold` teach `method` nothing.
+
+    masks: slides whose masks were read; counts: (2,) pixels of background and of foreground.
+    """
+    remedy = f"or leave {method} out of refine_masks.methods"
+    if not len(masks):
+        raise ValueError(
+            f"Fold {fold} has no training slide with a pixel mask that can be used, and {method} "
+            f"learns from nothing else; give masks in the column mask of the sheet, {remedy}"
+        )
+    if not all(counts):
+        kind = "foreground" if counts[1] else "background"
+        raise ValueError(
+            f"Fold {fold}: all pixels of its training tiles are {kind}, and {method} has "
+            f"nothing to tell apart; look at the masks of {', '.join(masks)}, {remedy}"
+        )
+
+
+def open_truth_bag(
+    tiles: Path,
+    masks: Mapping[str, Path | None],
+    folder: Path,
+    *,
+    border_weight: float,
+    border_sigma_px: float,
+) -> tuple[TruthBag, list[str]]:
+    """The truth bag of the slides of `masks` (`known_truth`), and sentences on those left out.
+
+    Maps are written into `folder`, which is emptied first: they can be larger than memory.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    group = create_group(folder / "maps.zarr")
+    maps, counts, sentences = {}, np.zeros(2, np.int64), []
+    for slide in usable(tiles, masks):
+        store, seen = Tiles(tiles / slide / "tiles.zarr"), np.zeros(2, np.int64)
+        side = store.attrs["tile_px"]
+        rows = create_rows(group, slide, (len(store), 2, side, side), "float16")
+        try:
+            append_rows(rows, _blocks(masks[slide], store, seen, border_weight, border_sigma_px))
+        except ValueError as error:
+            sentences.append(f"{slide} is left out where pixels are learnt: {error}.")
+            log.warning(sentences[-1])
+            continue
+        maps[slide] = rows
+        counts += seen
+    bag = open_bag(tiles, dict.fromkeys(maps, 0))
+    read = [slide for slide in bag.names(torch.arange(len(bag))) if masks[slide]]
+    found = TruthBag(bag, [maps[slide] for slide in bag.slides], masks=read, counts=counts)
+    return found, sentences
+
+
+def _blocks(
+    mask: Path | None, store: Tiles, counts: np.ndarray, weight: float, sigma_px: float
+) -> Iterator[np.ndarray]:
+    """Truth and border term of every tile, (1, 2, t, t) float16; adds to `counts` on the way."""
+    margin = reach_px(sigma_px)
+    inner = slice(margin, margin + store.attrs["tile_px"])
+    for row, objects in enumerate(tile_instances(mask, store, margin_px=margin)):
+        truth = objects[inner, inner] > 0
+        border = border_term(objects, weight=weight, sigma_px=sigma_px)[inner, inner]
+        if not store.bad[row]:
+            counts += np.bincount(truth.ravel(), minlength=2)
+        yield np.stack([truth, border]).astype(np.float16)[None]
