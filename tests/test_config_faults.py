@@ -72,7 +72,7 @@ WRONG = {
     "unknown method": (
         edited(refine_masks__methods=["none", "magic"]),
         "refine_masks.methods.1: 'magic' is not known; use one of ['none', 'morphology', 'crf', "
-        "'negev', 'unet']",
+        "'negev', 'svm', 'unet']",
     ),
     "no method": (
         edited(refine_masks__methods=[]),

@@ -5,8 +5,12 @@ METHODS = {
     "morphology": "CAM, cleaned",
     "crf": "CAM, CRF",
     "negev": "NEGEV",
+    "svm": "SVM (pixel-supervised)",
     "unet": "U-Net (pixel-supervised)",
 }
 UNLEARNT = ("none", "morphology", "crf")  # every other method has a rule that trains it
-SUPERVISED = ("unet",)  # learn from pixel masks: what others are held against, never the result
+SUPERVISED = (
+    "svm",
+    "unet",
+)  # learn from pixel masks: what others are held against, never the result
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}

@@ -13,6 +13,7 @@ import torch
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder, load_decoder
 from workflow.lib.morphology import clean
+from workflow.lib.pixel_svm import PixelSvm, load_svm
 from workflow.lib.random_fields import RandomField
 from workflow.lib.unets import load_unet
 
@@ -35,11 +36,15 @@ def make_refiner(method: str, settings: Mapping, *, mpp: float) -> Refiner:
 def load_refiner(
     method: str, folder: Path, classifier: Classifier, *, trained_on: str, device: torch.device
 ) -> Refiner:
-    """The refiner that was learnt into `folder`, on the classifier `trained_on`.
+    """The refiner that was learnt into `folder`, on the classifier `trained_on` (svm: on none).
 
     Raises ValueError, naming the file, as `load_decoder` does.
     """
-    load = {"unet": load_unet}.get(method, load_decoder)
-    model: Decoder = load(folder, classifier, trained_on=trained_on)
+    model: Decoder | PixelSvm
+    if method == "svm":
+        model = load_svm(folder)
+    else:
+        load = {"unet": load_unet}.get(method, load_decoder)
+        model = load(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)
     return lambda tiles, _: model.probability(tiles)

@@ -57,6 +57,25 @@ rule train_unet:
         "../scripts/train_unet.py"
 
 
+rule train_svm:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        decoder=f"{RESULTS}/decoders/svm/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_svm/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(3000),
+    params:
+        recipe=recipe("train_svm", shared=["seed", "negative"], slide=lambda s: file_facts(s.mask)),
+    script:
+        "../scripts/train_svm.py"
+
+
 rule refine_masks:
     input:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",

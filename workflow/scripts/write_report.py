@@ -107,6 +107,7 @@ def write_report(
                 name, read_table(trained[name] / "curves.tsv"), unit["facts"]["best_epoch"]
             )
             for name, unit in made.items()
+            if "best_epoch" in unit["facts"]
         ],
         choices=list_choices(made),
         warnings=list_warnings(made),

@@ -81,7 +81,8 @@ def _values(key: dict) -> str:
         return ", ".join(f"`{_shown(value)}`" for value in key["enum"])
     if key["type"] == "array":
         items = key["items"]
-        return f"list of {_values(items)}" if "enum" in items else "list of text"
+        plain = items["type"] == "string" and "enum" not in items
+        return "list of text" if plain else f"list of {_values(items)}"
     if key["type"] == "boolean":
         return "`true`, `false`"
     kinds = {"integer": "whole number", "number": "number", "string": "text", "null": "`null`"}
