@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from tests.configs import SCHEMA_FILE, defaults, edited, keys, schema
-from workflow.lib.configuration import check_config, check_truth, schema_faults
+from workflow.lib.configuration import check_config, check_masks, schema_faults
 
 WRONG = {
     "unknown key": (
@@ -220,10 +220,10 @@ def test_check_lists_all_contradictions():
 
 
 def test_methods_that_learn_from_masks_need_a_slide_that_has_one():
-    (fault,) = check_truth(["none", "unet", "negev"], masked=False)
+    (fault,) = check_masks(["none", "unet", "negev"], masked=False)
     assert fault.startswith("refine_masks.methods: unet learns from pixel masks, and no slide of")
-    assert check_truth(["none", "unet"], masked=True) == []
-    assert check_truth(["none", "negev"], masked=False) == []
+    assert check_masks(["none", "unet"], masked=True) == []
+    assert check_masks(["none", "negev"], masked=False) == []
 
 
 values = st.recursive(

@@ -8,7 +8,8 @@ import torch
 
 from tests.scripts import cohort
 from workflow.lib.mask_lessons import MaskLesson
-from workflow.lib.truth_bags import check_truth, known_truth, open_truth_bag
+from workflow.lib.masked_slides import check_truth, known_truth
+from workflow.lib.truth_bags import open_truth_bag
 from workflow.lib.weight_maps import balance
 
 BORDER = {"border_weight": 10.0, "border_sigma_px": 2.0}

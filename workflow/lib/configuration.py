@@ -53,7 +53,7 @@ def check_config(config: dict) -> list[str]:
     ]
 
 
-def check_truth(methods: Iterable[str], *, masked: bool) -> list[str]:
+def check_masks(methods: Iterable[str], *, masked: bool) -> list[str]:
     """A sentence for each method that learns from pixel masks where no slide is `masked`."""
     return [
         f"refine_masks.methods: {method} learns from pixel masks, and no slide of the sheet has "

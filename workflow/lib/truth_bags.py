@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import zarr
 
 from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.instances import tile_instances
-from workflow.lib.sheet import Slide
 from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
 from workflow.lib.units import usable
 from workflow.lib.weight_maps import border_term, reach_px
@@ -44,45 +43,6 @@ class TruthBag:
         )
         found = np.stack([self._maps[slide][int(row)] for slide, row in where])
         return torch.from_numpy(found).float()
-
-
-def known_truth(
-    slides: Iterable[Slide], negative: str | None
-) -> tuple[dict[str, Path | None], list[str]]:
-    """Slide -> its mask, or None where it is of the class `negative`: all of it background.
-
-    A slide of a finding without a mask is left out, with a sentence: nobody has said where it is.
-    """
-    known, sentences = {}, []
-    for slide in slides:
-        if slide.mask or (negative is not None and slide.label == negative):
-            known[slide.slide] = slide.mask
-        else:
-            sentences.append(
-                f"{slide.slide} is left out where pixels are learnt: it is labelled {slide.label} "
-                "and has no mask."
-            )
-            log.warning(sentences[-1])
-    return known, sentences
-
-
-def check_truth(method: str, fold: int, masks: Sequence[str], counts: np.ndarray) -> None:
-    """Raise ValueError, with the remedy, where training slides of `fold` teach `method` nothing.
-
-    masks: slides whose masks were read; counts: (2,) pixels of background and of foreground.
-    """
-    remedy = f"or leave {method} out of refine_masks.methods"
-    if not len(masks):
-        raise ValueError(
-            f"Fold {fold} has no training slide with a pixel mask that can be used, and {method} "
-            f"learns from nothing else; give masks in the column mask of the sheet, {remedy}"
-        )
-    if not all(counts):
-        kind = "foreground" if counts[1] else "background"
-        raise ValueError(
-            f"Fold {fold}: all pixels of its training tiles are {kind}, and {method} has "
-            f"nothing to tell apart; look at the masks of {', '.join(masks)}, {remedy}"
-        )
 
 
 def open_truth_bag(

@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 
 from workflow.lib.checkpoints import identity as checkpoint_identity
-from workflow.lib.configuration import check_config, check_truth, schema_faults
+from workflow.lib.configuration import check_config, check_masks, schema_faults
 from workflow.lib.explanation import note_change, recorded_recipe
 from workflow.lib.identity import Identities
 from workflow.lib.recipe import canon, recipe as make_recipe, shared_settings
@@ -45,7 +45,7 @@ LOGS = f"logs/{config['study']}"
 SHARDS = assign_shards(SLIDES, config["slides_per_shard"])
 FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds"]))
 METHODS = config["refine_masks"]["methods"] if LABELLED else []
-if problems := check_truth(METHODS, masked=any(slide.mask for slide in SLIDES.values())):
+if problems := check_masks(METHODS, masked=any(slide.mask for slide in SLIDES.values())):
     raise WorkflowError("\n".join(problems))
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []

@@ -71,7 +71,12 @@ rule train_svm:
     resources:
         mem_mb=memory(3000),
     params:
-        recipe=recipe("train_svm", shared=["seed", "negative"], slide=lambda s: file_facts(s.mask)),
+        recipe=recipe(
+            "train_svm",
+            shared=["seed", "negative"],
+            slide=lambda s: file_facts(s.mask),
+            made_of=lambda wildcards: {"checkpoint": "nothing"},
+        ),
     script:
         "../scripts/train_svm.py"
 

@@ -6,12 +6,12 @@ import numpy as np
 
 from workflow.lib.devices import prepare
 from workflow.lib.job import run
+from workflow.lib.masked_slides import check_truth, known_truth
 from workflow.lib.pixel_samples import describe_places, draw_places
 from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import Tiles
 from workflow.lib.svm_fitting import fit_svm
 from workflow.lib.tables import read_table, write_table
-from workflow.lib.truth_bags import check_truth, known_truth
 from workflow.lib.units import usable
 
 

@@ -9,10 +9,11 @@ from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.fitting import fit
 from workflow.lib.job import run
 from workflow.lib.mask_lessons import MaskLesson
+from workflow.lib.masked_slides import check_truth, known_truth
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
-from workflow.lib.truth_bags import check_truth, known_truth, open_truth_bag
+from workflow.lib.truth_bags import open_truth_bag
 from workflow.lib.unets import Encoder, UNet
 from workflow.lib.units import manifest, usable
 
