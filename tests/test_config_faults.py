@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from tests.configs import SCHEMA_FILE, defaults, edited, keys, schema
-from workflow.lib.configuration import check_config, schema_faults
+from workflow.lib.configuration import check_config, check_masks, schema_faults
 
 WRONG = {
     "unknown key": (
@@ -97,7 +97,7 @@ WRONG = {
     "unknown method": (
         edited(refine_masks__methods=["none", "magic"]),
         "refine_masks.methods.1: 'magic' is not known; use one of ['none', 'morphology', 'crf', "
-        "'irn', 'negev', 'rpnet', 'points']",
+        "'irn', 'negev', 'rpnet', 'points', 'svm', 'unet']",
     ),
     "no method": (
         edited(refine_masks__methods=[]),
@@ -244,6 +244,11 @@ CONTRADICTIONS = {
         edited(train_rpnet__dilate_px=2),
         "train_rpnet.dilate_px: 2 has no middle pixel; use an odd number",
     ),
+    "margin as wide as a tile": (
+        edited(train_unet__context_px=128, tile_slide__tile_px=128, tile_slide__stride_px=64),
+        "train_unet.context_px: 128 px cannot be mirrored from tiles of 128 px; use less than "
+        "tile_px",
+    ),
 }
 
 
@@ -258,6 +263,13 @@ def test_check_lists_all_contradictions():
         labels__negative="x", tile_slide__stride_px=999, make_pseudo_masks__background=1
     )
     assert len(check_config(config)) == 3
+
+
+def test_methods_that_learn_from_masks_need_a_slide_that_has_one():
+    (fault,) = check_masks(["none", "unet", "negev"], masked=False)
+    assert fault.startswith("refine_masks.methods: unet learns from pixel masks, and no slide of")
+    assert check_masks(["none", "unet"], masked=True) == []
+    assert check_masks(["none", "negev"], masked=False) == []
 
 
 values = st.recursive(

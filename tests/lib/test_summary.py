@@ -4,6 +4,7 @@ import pytest
 
 from workflow.lib import names
 from workflow.lib.cams import CAMS
+from workflow.lib.names import METHODS, SUPERVISED
 from workflow.lib.summary import (
     Cohort,
     cluster_table,
@@ -104,6 +105,21 @@ def test_five_numbers_of_a_study_with_labels_and_masks():
     assert titles(numbers[3:]) == ["PxAP of LayerCAM, unrefined", "PxAP of NEGEV"]
     assert [number["value"] for number in numbers[3:]] == ["70.0", "80.0"]
     assert numbers[3]["note"] == "of 100, pixels of 10 slides; chance is 25.0"
+
+
+def test_a_pixel_supervised_method_is_never_the_number_of_the_study():
+    metrics = [pixel("pxap", 99, "unet", masks=40), pixel("pxap", 70, "none")]
+    assert all("(pixel-supervised)" in METHODS[method] for method in SUPERVISED)
+    assert titles(five_numbers(metrics[:1], COHORT, CONFIG))[2] == "tissue"
+    assert titles(five_numbers(metrics, COHORT, CONFIG))[2:4] == [
+        "PxAP of CAM, unrefined",
+        "tissue",
+    ]
+    metrics.append(pixel("pxap", 80, "negev"))
+    numbers = five_numbers(metrics, COHORT, CONFIG)
+    assert titles(numbers)[2:4] == ["PxAP of CAM, unrefined", "PxAP of NEGEV"]
+    named = [found["method"] for found in method_table(metrics, name_methods(["unet", "negev"]))]
+    assert named == ["NEGEV", "U-Net (pixel-supervised)"]  # in the table it stands, and says so
 
 
 LABELS = [row("auroc", 0.91), row("average_precision", 0.8), row("accuracy", 0.7)]

@@ -4,10 +4,12 @@ Tumour slides have a red square in every tile. One slide is quarantined, one hol
 one tile of slide p1 could not be read.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from workflow.lib.backbones import Backbone
 from workflow.lib.classifiers import Classifier
@@ -43,6 +45,19 @@ def shard(rule: str, **settings) -> Shard:
     return Shard("all", slides, recipe | {"slides": dict.fromkeys(SPLITS)})
 
 
+def masked(rule: str, folder: Path, slides: dict[str, int], **settings) -> Shard:
+    """The shard with masks of these slides: their value in the red square of every tile, else 0."""
+    made_of, files = shard(rule, **settings), {}
+    for slide, value in slides.items():
+        mask = np.zeros((TILE_PX, COUNT, TILE_PX), np.uint8)
+        mask[: TILE_PX // 2, :, : TILE_PX // 2] = value
+        files[slide] = folder / f"{slide}.png"
+        Image.fromarray(mask.reshape(TILE_PX, -1)).save(files[slide])
+    known = [replace(slide, mask=files.get(slide.slide)) for slide in made_of.slides]
+    facts = made_of.recipe["slides"] | {slide: f"{value}" for slide, value in slides.items()}
+    return Shard("all", known, made_of.recipe | {"slides": facts})
+
+
 def build(study: Path) -> None:
     """Write tiles, splits and a classifier of fold 0 (not trained, but not constant either)."""
     visit(study / "tiles" / "all.json", shard("tile_slide"), _tile)
@@ -69,8 +84,9 @@ def _tile(slide: Slide, folder: Path) -> dict:
     group = create_tiles(
         folder / "tiles.zarr", pixels, count=count, tile_px=TILE_PX, codec="lossless", quality=90
     )
-    group.attrs.update({"tile_px": TILE_PX, "stride_px": TILE_PX, "mpp": 1.0, "scale": 1.0})
-    group.attrs.update({"height_px": TILE_PX, "width_px": COUNT * TILE_PX})
+    sizes = {"height_px": TILE_PX, "width_px": COUNT * TILE_PX}
+    sizes |= {f"{name}0": side for name, side in sizes.items()}
+    group.attrs.update({"tile_px": TILE_PX, "stride_px": TILE_PX, "mpp": 1.0, "scale": 1.0} | sizes)
     corners = np.stack([np.zeros(count), np.arange(count) * TILE_PX], axis=1).astype(np.int64)
     bad = np.arange(count) == UNREADABLE.get(slide.slide, -1)
     shares = np.ones(count, np.float32)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.scripts import audited, clustered
 from workflow.lib.cluster_questions import ENRICHMENT
+from workflow.lib.names import UNLEARNT
 from workflow.lib.shard import Shard, commit, visit
 from workflow.lib.sheet import Slide
 from workflow.lib.stores import create_tiles, write_rows
@@ -90,7 +91,7 @@ class Finished:
         if self.classes:
             index = self.root / "classifiers/fold0.json"
             commit(index, self.shard("train_classifier"), self.train)
-        for method in set(self.refiners) - {"none"}:
+        for method in set(self.refiners) - set(UNLEARNT):
             index = self.root / f"decoders/{method}/fold0.json"
             commit(index, self.shard("train_negev", {"a": 1}), self.train)
         if mask is not None:
@@ -133,7 +134,8 @@ class Finished:
             for split in ("train", "val")
         ]
         write_table(folder / "curves.tsv", rows[0], rows)
-        return {"best_epoch": 2, "chosen_by": "the second", "precision": "fp32"}
+        epochs = {} if "svm" in folder.parts else {"best_epoch": 2}
+        return epochs | {"chosen_by": "the second", "precision": "fp32"}
 
     def write_tables(self):
         about = {"sentence": "", "remedy": "", "width_px0": SIDE_PX0, "height_px0": SIDE_PX0}
@@ -234,7 +236,7 @@ class Finished:
             [self.index(f"overlays/{method}") for method in self.methods],
             list(aggregators),
             [self.root / "classifiers/fold0.json"] * bool(self.classes),
-            [self.root / f"decoders/{m}/fold0.json" for m in self.refiners if m != "none"],
+            [self.root / f"decoders/{m}/fold0.json" for m in self.refiners if m not in UNLEARNT],
             [self.root / "evaluation" / f"{table}.tsv" for table in tables],
             self.root / "report.html",
             shard=self.shard("write_report", {"config": self.config}),

@@ -78,6 +78,19 @@ def test_a_study_whose_tiles_are_labelled_by_masks(make):
     assert [number.count("; 3 pixel masks used") for number in page.numbers()] == [0, 0, 1, 1, 1]
 
 
+def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
+    page = Page(make(methods=("none", "crf", "svm", "unet")).report())
+    words = page.words()
+    both = "SVM (pixel-supervised) and U-Net (pixel-supervised)"
+    assert f"{both} learnt from the pixel masks of training slides" in words
+    assert "U-Net (pixel-supervised): Dice 0.75" in Page(page.cards()["good"]).words()
+    assert "U-Net (pixel-supervised): the second; 0 pixel masks used" in words
+    assert "U-Net (pixel-supervised), fold 0: AUROC" in words  # a chart of its training
+    assert "SVM (pixel-supervised), fold 0: AUROC" not in words  # which has no epochs
+    assert not [number for number in page.numbers() if "supervised" in number]
+    assert [number for number in page.numbers() if "PxAP of CAM, CRF" in number]
+
+
 def test_no_metrics_at_all(make):
     study = make()
     study.write_metrics([])

@@ -2,11 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+
+from workflow.lib.names import SUPERVISED
 
 LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
 WITHOUT_FILE = ("random", "imagenet", "hub", "deepcluster")
@@ -49,6 +51,16 @@ def check_config(config: dict) -> list[str]:
         *_cam_faults(config),
         *_tile_faults(config),
         *_threshold_faults(config),
+    ]
+
+
+def check_masks(methods: Iterable[str], *, masked: bool) -> list[str]:
+    """A sentence for each method that learns from pixel masks where no slide is `masked`."""
+    return [
+        f"refine_masks.methods: {method} learns from pixel masks, and no slide of the sheet has "
+        "one; give some in its column mask, or leave the method out"
+        for method in methods
+        if method in SUPERVISED and not masked
     ]
 
 
@@ -138,6 +150,11 @@ def _tile_faults(config: dict) -> Iterator[str]:
         yield (
             f"tile_slide.stride_px: {tile['stride_px']} leaves gaps between tiles of "
             f"{tile['tile_px']} px; use at most tile_px"
+        )
+    if (margin := config["train_unet"]["context_px"]) >= tile["tile_px"]:
+        yield (
+            f"train_unet.context_px: {margin} px cannot be mirrored from tiles of "
+            f"{tile['tile_px']} px; use less than tile_px"
         )
     if tile["tile_px"] % refine["downsample"]:
         yield (

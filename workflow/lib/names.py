@@ -19,8 +19,11 @@ METHODS = {
     "irn": "IRNet",
     "rpnet": "RPNet",
     "points": "Points",
+    "svm": "SVM (pixel-supervised)",
+    "unet": "U-Net (pixel-supervised)",
 }
 UNLEARNT = ("none", *CAMS, "morphology", "crf")  # every other method has a rule that trains it
 SPREADING = (*UNLEARNT, "irn")  # what these give is on the scale of the evidence that they spread
+SUPERVISED = ("svm", "unet")  # learn from pixel masks: others are held against them, no results
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
 PERMUTED = ", permuted labels"  # behind the method of every number that means nothing

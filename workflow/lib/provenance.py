@@ -22,8 +22,8 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
     """Rows network, start, trained, from manifests: of features, and of trained models by name.
 
     `start` is what the weights were at first: random, a published name, or the hash of the file;
-    empty for a network that starts from another one or from nothing. `trained` is the hash of what
-    training made of them, empty for an encoder that is used as it is.
+    nothing where there were none, and empty for a network that starts from another one.
+    `trained` is the hash of what training made of them, empty for an encoder used as it is.
     """
     rows = {}
     for made_from in (unit["made_from"] for unit in features):

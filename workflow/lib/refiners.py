@@ -15,9 +15,11 @@ from workflow.lib.decoders import load_decoder
 from workflow.lib.irn import load_irn
 from workflow.lib.morphology import clean
 from workflow.lib.names import CAMS
+from workflow.lib.pixel_svm import load_svm
 from workflow.lib.random_fields import RandomField
 from workflow.lib.random_walks import spread
 from workflow.lib.region_decoders import load_region_decoder
+from workflow.lib.unets import load_unet
 
 Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
 
@@ -44,7 +46,7 @@ def load_refiner(
     trained_on: str,
     device: torch.device,
 ) -> Refiner:
-    """The refiner that was learnt into `folder`, on the frozen classifier `trained_on`.
+    """The refiner that was learnt into `folder`, on the classifier `trained_on` (svm: on none).
 
     settings: those of its own that nothing is learnt for. Raises ValueError, naming the file, as
     `load_decoder` does.
@@ -53,7 +55,10 @@ def load_refiner(
         network = load_irn(folder, classifier, trained_on=trained_on)
         network.to(device, memory_format=torch.channels_last)
         return lambda tiles, evidence: spread(evidence, *network(tiles), **settings)
-    load = {"rpnet": load_region_decoder}.get(method, load_decoder)
-    model = load(folder, classifier, trained_on=trained_on)
+    if method == "svm":
+        model = load_svm(folder)
+    else:
+        load = {"rpnet": load_region_decoder, "unet": load_unet}.get(method, load_decoder)
+        model = load(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)
     return lambda tiles, _: model.probability(tiles)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workflow.lib.names import CAMS, METHODS
+from workflow.lib.names import CAMS, METHODS, SUPERVISED
 
 Row = dict[str, str]
 
@@ -93,7 +93,8 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
     """The study in five numbers: value, interval, title, note.
 
     How much was looked at comes first, then how well labels and pixels were told. What was not
-    measured (no masks, no labels) gives way to what there is.
+    measured (no masks, no labels) gives way to what there is. Pixels are those of the bare cam and
+    of the last method that learnt from no pixel mask.
     """
     tiling, level = config["tile_slide"], config["labels"]["level"]
     size = f"{tiling['tile_px']} px at {tiling['mpp']:g} µm per pixel"
@@ -110,7 +111,8 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
             labels.append(_measured(row, title, note))
     pixels = []
     maps = [row for row in metrics if _is_pooled(row, "pixel") and row["value"]]
-    methods = name_methods((row["method"] for row in maps), config["make_cams"]["methods"][0])
+    learnt_blind = (row["method"] for row in maps if row["method"] not in SUPERVISED)
+    methods = name_methods(learnt_blind, config["make_cams"]["methods"][0])
     for method in dict.fromkeys([*methods][:1] + [*methods][-1:]):
         if row := find(maps, metric="pxap", method=method):
             chance = value_of(find(maps, metric="pxap_chance", method=method), 1)

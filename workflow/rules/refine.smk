@@ -1,6 +1,7 @@
 """
 From what the classifier saw to every pixel, by one method or several side by side.
-    needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv; checks/ and the points of the sheet
+    needs   tiles/, cams/, pseudo_masks/, classifiers/, splits.tsv; checks/ and the points of the sheet;
+            pixel masks where the sheet names them, for the methods of SUPERVISED alone
     gives   points/{shard}.json                         points of slides, where a method learns from them
             decoders/{method}/fold{fold}.json           what a method learns, and its curves
             refined/{method}/fold{fold}/{shard}.json    probability per pixel, val and test slides;
@@ -150,6 +151,50 @@ rule train_points:
         ),
     script:
         "../scripts/train_points.py"
+
+
+rule train_unet:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/unet/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_unet/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    params:
+        recipe=recipe("train_unet", shared=["seed", "negative"], slide=lambda s: file_facts(s.mask)),
+    script:
+        "../scripts/train_unet.py"
+
+
+rule train_svm:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        decoder=f"{RESULTS}/decoders/svm/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_svm/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(3000),
+    params:
+        recipe=recipe(
+            "train_svm",
+            shared=["seed", "negative"],
+            slide=lambda s: file_facts(s.mask),
+            made_of=lambda wildcards: {"checkpoint": "nothing"},
+        ),
+    script:
+        "../scripts/train_svm.py"
 
 
 rule refine_masks:

@@ -4,6 +4,8 @@ What people open.
     gives   report.html   one page, opens by double-click, offline
 """
 
+from workflow.lib.names import UNLEARNT
+
 
 rule write_report:
     input:

@@ -110,7 +110,7 @@ def train_irn(
         facts = {"best_epoch": outcome["best_epoch"], "chosen_by": CHOSEN_BY, "precision": used}
         made = {"method": "irn", "settings": shard.recipe["settings"], "fold": fold}
         model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
-        learnt_from = {"trained_on": training.tiles.slides, "chosen_on": validation.tiles.slides}
+        learnt_from = {"trained_on": bags[0][0].slides, "chosen_on": bags[1][0].slides}
         return {**facts, **learnt_from, "masks": [], "warning": warning}
 
     # The evidence stands for what it was made from: tiles and classifier.

@@ -12,7 +12,7 @@ from workflow.lib.charts import label_charts, pixel_charts, training_chart
 from workflow.lib.cluster_section import describe_clusters, encoded, learnt_networks
 from workflow.lib.job import run
 from workflow.lib.label_tables import positive_class
-from workflow.lib.names import METHODS, PERMUTED
+from workflow.lib.names import METHODS, PERMUTED, SUPERVISED
 from workflow.lib.pages import embed_picture, render
 from workflow.lib.provenance import (
     list_choices,
@@ -93,6 +93,7 @@ def write_report(
         numbers=summary.five_numbers(numbers, cohort, config),
         methods=summary.method_table(numbers, study.methods),
         method_names=list(study.methods.values()),
+        supervised=[name for method, name in study.methods.items() if method in SUPERVISED],
         masked=any(slide.mask for slide in shard.slides),
         pixel_charts=pixel_charts(
             {title: tables[f"masks_{m}_curves"] for m, title in study.methods.items()}
@@ -116,6 +117,7 @@ def write_report(
                 name, read_table(trained[name] / "curves.tsv"), unit["facts"]["best_epoch"]
             )
             for name, unit in made.items()
+            if "best_epoch" in unit["facts"]
         ],
         choices=list_choices(made),
         warnings=list_warnings(made),
