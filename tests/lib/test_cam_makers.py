@@ -56,6 +56,15 @@ def test_every_method_gives_all_classes_and_the_logits_of_the_classifier(model, 
         assert set(np.unique(maps)) == {0, 1}
 
 
+def test_logits_are_not_the_mean_of_the_cam_where_the_head_takes_another(model, shared):
+    head = {"tile_px": SIDE, "mpp": 1.0, "pooling": "max"}
+    maximal = Classifier(model.backbone, model.classes, **head).eval()
+    for given in ({}, {"evidence": shared, "consistency": 0.7}):
+        maps, logits = made(maximal, "cam", **given)
+        assert np.array_equal(logits, maximal.logits(TILES).detach().numpy())
+        assert logits != pytest.approx(maps.mean(axis=(2, 3)), abs=1e-3)
+
+
 @pytest.mark.parametrize("cam", CAMS)
 def test_neither_batch_nor_order_matter(model, cam):
     together, _ = made(model, cam)

@@ -81,13 +81,12 @@ def train_unet(
             precision=used,
             device=where,
         )
+        patience = epochs if choose_by == "validation_loss" else None  # all epochs, the best kept
         outcome = fit(
             lesson,
             lesson.groups(learning_rate, weight_decay),
             epochs=epochs,
-            patience=epochs
-            if choose_by == "validation_loss"
-            else None,  # all, and the best of them
+            patience=patience,
             seed=seed,
             work=work,
             key=make_key(shard.recipe, placed, [folder, trained], files, used, fold),
