@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from workflow.lib.names import METHODS, UNLEARNT
+from workflow.lib.names import CAMS, METHODS, UNLEARNT
 from workflow.lib.refiners import BLIND, make_refiner
 
 SETTINGS = {
-    "none": {},
     "morphology": {"open_um": 0, "min_object_um2": 20, "max_hole_um2": 20},
     "crf": {
         "position_um": 5.0,
@@ -24,9 +23,9 @@ SETTINGS = {
 def test_methods_that_are_not_learnt_give_a_probability_per_pixel(method):
     evidence = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0))
     tiles = None if method in BLIND else torch.rand(2, 3, 32, 32)
-    found = make_refiner(method, SETTINGS[method], mpp=1.0)(tiles, evidence)
+    found = make_refiner(method, SETTINGS.get(method, {}), mpp=1.0)(tiles, evidence)
     assert found.shape == evidence.shape and 0 <= found.min() <= found.max() <= 1
-    assert torch.equal(found, evidence) == (method == "none")
+    assert torch.equal(found, evidence) == (method in ("none", *CAMS))
 
 
 def test_a_method_that_is_learnt_is_not_made_from_settings():

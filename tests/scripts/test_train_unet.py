@@ -142,6 +142,7 @@ def test_a_trained_encoder_refines_masks_on_its_own(trained):
     classifier = study.classifier.with_suffix("")
     load = load_refiner(
         "unet",
+        {},
         folder,
         Classifier.load(classifier),
         trained_on=manifest(classifier)["recipe"],
