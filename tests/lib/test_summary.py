@@ -115,7 +115,7 @@ def test_a_pixel_supervised_method_is_never_the_number_of_the_study():
         "PxAP of CAM, unrefined",
         "tissue",
     ]
-    metrics.append(pixel("pxap", 80, "negev"))
+    metrics += [pixel("pxap", 80, "negev"), pixel("pxap", 90, "points", masks=2)]
     numbers = five_numbers(metrics, COHORT, CONFIG)
     assert titles(numbers)[2:4] == ["PxAP of CAM, unrefined", "PxAP of NEGEV"]
     named = [found["method"] for found in method_table(metrics, name_methods(["unet", "negev"]))]

@@ -94,7 +94,7 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
 
     How much was looked at comes first, then how well labels and pixels were told. What was not
     measured (no masks, no labels) gives way to what there is. Pixels are those of the bare cam and
-    of the last method that learnt from no pixel mask.
+    of the last method that learnt from no pixel mask and no point.
     """
     tiling, level = config["tile_slide"], config["labels"]["level"]
     size = f"{tiling['tile_px']} px at {tiling['mpp']:g} µm per pixel"
@@ -111,7 +111,8 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
             labels.append(_measured(row, title, note))
     pixels = []
     maps = [row for row in metrics if _is_pooled(row, "pixel") and row["value"]]
-    learnt_blind = (row["method"] for row in maps if row["method"] not in SUPERVISED)
+    marked = (*SUPERVISED, "points")  # somebody has said where
+    learnt_blind = (row["method"] for row in maps if row["method"] not in marked)
     methods = name_methods(learnt_blind, config["make_cams"]["methods"][0])
     for method in dict.fromkeys([*methods][:1] + [*methods][-1:]):
         if row := find(maps, metric="pxap", method=method):
