@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 from workflow.lib import resuming
-from workflow.lib.fitting import STALE, _pace, derive_seed, fit, set_momentum
+from workflow.lib.fitting import (
+    STALE,
+    _pace,
+    derive_seed,
+    fit,
+    full_batches,
+    parameter_groups,
+    set_momentum,
+)
 
 
 class Line:
@@ -173,3 +181,21 @@ def test_seeds_of_epochs_and_batches_all_differ():
         for step in range(5)
     }
     assert len(seeds) == 75
+
+
+def test_groups_hold_what_may_learn_and_spare_biases_and_norms_the_decay():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2, bias=False))
+    model[0].weight.requires_grad_(False)
+    kernels, others = parameter_groups(model.parameters(), peak=0.1, weight_decay=0.01)
+    assert [p.shape for p in kernels["params"]] == [(2, 4)]
+    assert [p.shape for p in others["params"]] == [(4,), (4,), (4,)]
+    assert (kernels["weight_decay"], others["weight_decay"]) == (0.01, 0.0)
+    assert kernels["peak"] == others["peak"] == 0.1
+    assert parameter_groups([], peak=0.1, weight_decay=0.0) == []
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(7, [3, 3]), (6, [3, 3]), (2, [2]), (3, [3])])
+def test_a_batch_that_is_not_full_is_left_out_unless_it_is_all(count, sizes):
+    batches = full_batches(torch.arange(count), 3)
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.cat(batches).tolist() == list(range(sum(sizes)))

@@ -15,7 +15,7 @@ from workflow.lib.backbones import Backbone
 from workflow.lib.classifiers import Classifier
 from workflow.lib.shard import Shard, commit, visit
 from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_tiles, write_rows
+from workflow.lib.stores import create_tiles, open_group, write_rows
 from workflow.lib.tables import write_table
 from workflow.lib.verdicts import Quarantine
 
@@ -94,3 +94,13 @@ def _tile(slide: Slide, folder: Path) -> dict:
     for name, described_rows in (described | {"bad": bad}).items():
         write_rows(group, name, described_rows)
     return {"tiles": count}
+
+
+def weights(folder: Path) -> bytes:
+    """The bytes of the weights in a unit."""
+    return (folder / "model.safetensors").read_bytes()
+
+
+def probability(folder: Path, slide: str) -> np.ndarray:
+    """The refined masks (N, h, w) of a slide, in 0..1."""
+    return open_group(folder / slide / "refined.zarr")["probability"][:] / 65535

@@ -8,6 +8,7 @@ from tests.scripts import cluster_study, cohort, outcome
 from workflow.scripts.make_cams import make_cams
 from workflow.scripts.make_pseudo_masks import make_pseudo_masks
 from workflow.scripts.pool_evidence import pool_evidence
+from workflow.scripts.refine_masks import refine_masks
 
 COMPUTE = {"device": "cpu", "batch": 3, "threads": 1}
 POOL = {
@@ -31,6 +32,42 @@ class Study:
         self.evidence = root / "evidence" / "fold0.json"
         self.cams = self.cams_by("cam")
         self.pseudo_masks = root / "pseudo_masks" / "fold0" / "all.json"
+
+    def copy(self, root):
+        shutil.copytree(self.root, root)
+        return Study(root)
+
+    def train(self, stage, folder, settings, *, made_of=None, **inputs):
+        """The unit that a stage which trains a decoder writes into decoders/`folder`."""
+        index = self.root / "decoders" / folder / "fold0.json"
+        given = {"tiles": [self.tiles], "splits": self.splits, "classifier": self.classifier}
+        stage(
+            **given | inputs,
+            decoder=index,
+            shard=made_of or cohort.shard(stage.__name__, **settings),
+            fold=0,
+            work=index.with_name(".work"),
+            device=COMPUTE["device"],
+            threads=COMPUTE["threads"],
+            **settings,
+        )
+        return index.with_suffix("")
+
+    def refine(self, method, decoder=None, *, cams=None, downsample=1, cam_scale="minmax", **own):
+        """The folder of masks refined by a method, with the unit of its decoder."""
+        index = self.root / "refined" / method / "fold0" / "all.json"
+        settings = {"downsample": downsample, "cam_scale": cam_scale, **own}
+        refine_masks(
+            *(self.tiles, cams or self.cams, self.splits, self.classifier),
+            decoder and decoder.with_suffix(".json"),
+            index,
+            shard=cohort.shard("refine_masks", **settings),
+            fold=0,
+            method=method,
+            **settings,
+            **COMPUTE,
+        )
+        return index.parent
 
     def pool_evidence(self, *, batch=3, **changes):
         settings = POOL | changes
@@ -83,5 +120,4 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def study(finished, tmp_path):
     """A copy of `finished` that a test may change."""
-    shutil.copytree(finished.root, tmp_path / "study")
-    return Study(tmp_path / "study")
+    return finished.copy(tmp_path / "study")

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.scripts import cohort
-from tests.scripts.conftest import COMPUTE
 from workflow.lib.cams import slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder
@@ -16,7 +15,6 @@ from workflow.lib.names import CAMS
 from workflow.lib.shard import commit
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest
-from workflow.scripts.refine_masks import refine_masks
 
 SETTINGS = {
     "morphology": {"open_um": 0, "min_object_um2": 300, "max_hole_um2": 300},
@@ -48,14 +46,9 @@ def give_decoder(study):
     return index, model
 
 
-def refine(study, method, decoder=None, *, downsample=1, cam_scale="minmax", **own):
-    index = study.root / "refined" / method / "fold0" / "all.json"
-    settings = {"downsample": downsample, "cam_scale": cam_scale, **own}
+def refine(study, method, decoder=None, **settings):
     cams = study.cams_by(method) if method in CAMS else study.cams
-    where = (study.tiles, cams, study.splits, study.classifier, decoder, index)
-    made_of = cohort.shard("refine_masks", **settings)
-    refine_masks(*where, shard=made_of, fold=0, method=method, **settings, **COMPUTE)
-    return index.parent
+    return study.refine(method, decoder, cams=cams, **settings)
 
 
 def probability(folder, slide):

@@ -1,18 +1,14 @@
 """Training an IRNet on a study on disk, and the masks that are refined with it."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 
-from tests.scripts import cohort
-from tests.scripts.conftest import COMPUTE
-from workflow.lib.stores import open_group
+from tests.scripts.cohort import probability, weights
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 from workflow.scripts import train_irn as script
-from workflow.scripts.refine_masks import refine_masks
 
 IRN = {
     "foreground": 0.6,
@@ -40,32 +36,12 @@ WALK = {"radius": 3, "beta": 10.0, "steps": 16, "instances": False}
 
 def train(study, *, out="a", seed=0, cam_scale="minmax", negative="normal", **changes):
     settings = IRN | changes | {"seed": seed, "cam_scale": cam_scale, "negative": negative}
-    index = study.root / "decoders" / "irn" / out / "fold0.json"
-    script.train_irn(
-        [study.tiles],
-        [study.cams],
-        study.splits,
-        study.classifier,
-        index,
-        shard=cohort.shard("train_irn", **settings),
-        fold=0,
-        work=index.with_name(".work"),
-        device=COMPUTE["device"],
-        threads=COMPUTE["threads"],
-        **settings,
-    )
-    return index.with_suffix("")
-
-
-def weights(folder):
-    return (folder / "model.safetensors").read_bytes()
+    return study.train(script.train_irn, f"irn/{out}", settings, cams=[study.cams])
 
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory):
-    root = tmp_path_factory.mktemp("trained") / "study"
-    shutil.copytree(finished.root, root)
-    study = type(finished)(root)
+    study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     return study, train(study)
 
 
@@ -147,26 +123,17 @@ def test_a_fold_without_validation_or_training_slides(study):
 
 
 def refine(study, decoder, *, cam_scale="minmax", **changes):
-    method = "none" if decoder is None else "irn"
-    index = study.root / "refined" / method / "fold0" / "all.json"
-    settings = {"downsample": 2, "cam_scale": cam_scale}
-    settings |= {} if decoder is None else {"irn": WALK | changes}
-    where = (study.tiles, study.cams, study.splits, study.classifier)
-    made_of = cohort.shard("refine_masks", **settings)
-    index_of = decoder and decoder.with_suffix(".json")
-    refine_masks(
-        *where, index_of, index, shard=made_of, fold=0, method=method, **settings, **COMPUTE
-    )
-    return index.parent
-
-
-def probability(folder, slide):
-    return open_group(folder / slide / "refined.zarr")["probability"][:] / 65535
+    if decoder is None:
+        return study.refine("none", downsample=2, cam_scale=cam_scale)
+    return study.refine("irn", decoder, downsample=2, cam_scale=cam_scale, irn=WALK | changes)
 
 
 def test_refined_masks_are_the_evidence_after_its_walk(trained):
     study, decoder = trained
-    cam, walked = probability(refine(study, None), "p3"), probability(refine(study, decoder), "p3")
+    cam, walked = (
+        probability(refine(study, None), "p3"),
+        probability(refine(study, decoder), "p3"),
+    )
     assert walked.shape == cam.shape
     assert not np.allclose(walked, cam, atol=0.01)
     # No tile gets hotter or colder, but for what the average over 2 x 2 pixels does.

@@ -1,13 +1,12 @@
 """Training a decoder on a study on disk: resumable, blind to test slides and to pixel masks."""
 
 import json
-import shutil
 
 import pytest
 import torch
 
 from tests.scripts import cohort
-from tests.scripts.conftest import COMPUTE
+from tests.scripts.cohort import weights
 from workflow.lib.classifiers import Classifier
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
@@ -31,33 +30,13 @@ NEGEV = {
 
 def train(study, *, out="a", seed=0, cam_scale="minmax", negative="normal", **changes):
     settings = NEGEV | changes | {"seed": seed, "cam_scale": cam_scale, "negative": negative}
-    index = study.root / "decoders" / "negev" / out / "fold0.json"
-    script.train_negev(
-        [study.tiles],
-        [study.cams],
-        [study.pseudo_masks],
-        study.splits,
-        study.classifier,
-        index,
-        shard=cohort.shard("train_negev", **settings),
-        fold=0,
-        work=index.with_name(".work"),
-        device=COMPUTE["device"],
-        threads=COMPUTE["threads"],
-        **settings,
-    )
-    return index.with_suffix("")
-
-
-def weights(folder):
-    return (folder / "model.safetensors").read_bytes()
+    evidence = {"cams": [study.cams], "pseudo_masks": [study.pseudo_masks]}
+    return study.train(script.train_negev, f"negev/{out}", settings, **evidence)
 
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory):
-    root = tmp_path_factory.mktemp("trained") / "study"
-    shutil.copytree(finished.root, root)
-    study = type(finished)(root)
+    study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     return study, train(study)
 
 

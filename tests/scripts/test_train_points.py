@@ -1,12 +1,10 @@
 """Training on points on a study on disk: resumable, and only on those of training slides."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 from tests.scripts import cohort
-from tests.scripts.conftest import COMPUTE
+from tests.scripts.cohort import weights
 from workflow.lib.saved_models import read_record
 from workflow.lib.shard import visit
 from workflow.lib.stores import create_group, write_rows
@@ -14,7 +12,6 @@ from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 from workflow.lib.verdicts import Quarantine
 from workflow.scripts import train_points as script
-from workflow.scripts.refine_masks import refine_masks
 
 SETTINGS = {
     "negative": "normal",
@@ -60,33 +57,14 @@ def mark(study, points=POINTS, refused=()):
 
 def train(study, out="points", **changes):
     settings = SETTINGS | changes
-    index = study.root / "decoders" / out / "fold0.json"
-    script.train_points(
-        [study.tiles],
-        [study.cams] if settings["use_cam"] else None,
-        [study.root / "points" / "all.json"],
-        study.splits,
-        study.classifier,
-        index,
-        shard=cohort.shard("train_points", **settings),
-        fold=0,
-        work=index.with_name(".work"),
-        device=COMPUTE["device"],
-        threads=COMPUTE["threads"],
-        **settings,
-    )
-    return index.with_suffix("")
-
-
-def weights(folder):
-    return (folder / "model.safetensors").read_bytes()
+    cams = [study.cams] if settings["use_cam"] else None
+    points = [study.root / "points" / "all.json"]
+    return study.train(script.train_points, out, settings, cams=cams, points=points)
 
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory):
-    root = tmp_path_factory.mktemp("trained") / "study"
-    shutil.copytree(finished.root, root)
-    study = type(finished)(root)
+    study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     mark(study)
     return study, train(study)
 
@@ -155,11 +133,6 @@ def test_a_fold_without_points_stops_with_a_sentence(study):
 
 def test_refined_masks_carry_the_slides_that_were_learnt_from(study):
     mark(study)
-    decoder = train(study, epochs=1).with_suffix(".json")
-    index = study.root / "refined" / "points" / "fold0" / "all.json"
-    settings = {"downsample": 4, "cam_scale": "minmax"}
-    where = (study.tiles, study.cams, study.splits, study.classifier, decoder, index)
-    made_of = cohort.shard("refine_masks", **settings)
-    refine_masks(*where, shard=made_of, fold=0, method="points", **settings, **COMPUTE)
-    facts = manifest(index.parent / "p3")["facts"]
+    refined = study.refine("points", train(study, epochs=1), downsample=4)
+    facts = manifest(refined / "p3")["facts"]
     assert facts["masks"] == ["p1"] and facts["quantity"] == "probability"

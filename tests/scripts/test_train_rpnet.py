@@ -6,13 +6,12 @@ import shutil
 import pytest
 
 from tests.scripts import cohort
-from tests.scripts.conftest import COMPUTE
+from tests.scripts.cohort import weights
 from workflow.lib.saved_models import read_record
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 from workflow.scripts import train_rpnet as script
-from workflow.scripts.refine_masks import refine_masks
 
 SETTINGS = {
     "negative": "normal",
@@ -39,33 +38,12 @@ SETTINGS = {
 
 
 def train(study, out="rpnet", **changes):
-    settings = SETTINGS | changes
-    index = study.root / "decoders" / out / "fold0.json"
-    script.train_rpnet(
-        [study.tiles],
-        [study.cams],
-        study.splits,
-        study.classifier,
-        index,
-        shard=cohort.shard("train_rpnet", **settings),
-        fold=0,
-        work=index.with_name(".work"),
-        device=COMPUTE["device"],
-        threads=COMPUTE["threads"],
-        **settings,
-    )
-    return index.with_suffix("")
-
-
-def weights(folder):
-    return (folder / "model.safetensors").read_bytes()
+    return study.train(script.train_rpnet, out, SETTINGS | changes, cams=[study.cams])
 
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory):
-    root = tmp_path_factory.mktemp("trained") / "study"
-    shutil.copytree(finished.root, root)
-    study = type(finished)(root)
+    study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     return study, train(study)
 
 
@@ -118,23 +96,15 @@ def test_a_fold_without_training_tiles_stops_with_a_sentence(study):
 
 def test_what_it_learnt_refines_tiles(trained):
     study, folder = trained
-    index = study.root / "refined" / "rpnet" / "fold0" / "all.json"
-    settings = {"downsample": 4, "cam_scale": "minmax"}
-    refine_masks(
-        study.tiles,
-        study.cams,
-        study.splits,
-        study.classifier,
-        folder.with_suffix(".json"),
-        index,
-        shard=cohort.shard("refine_masks", **settings),
-        fold=0,
-        method="rpnet",
-        **settings,
-        **COMPUTE,
-    )
-    assert sorted(json.loads(index.read_text())["units"]) == ["empty", "n2", "n3", "p2", "p3"]
-    found = open_group(index.parent / "p3" / "refined.zarr")["probability"][:]
+    refined = study.refine("rpnet", folder, downsample=4)
+    assert sorted(json.loads((refined / "all.json").read_text())["units"]) == [
+        "empty",
+        "n2",
+        "n3",
+        "p2",
+        "p3",
+    ]
+    found = open_group(refined / "p3" / "refined.zarr")["probability"][:]
     assert found.shape == (cohort.COUNT, 16, 16)
     assert found.std() > 0
-    assert manifest(index.parent / "p3")["facts"]["quantity"] == "probability"
+    assert manifest(refined / "p3")["facts"]["quantity"] == "probability"

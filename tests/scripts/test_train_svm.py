@@ -10,7 +10,6 @@ from tests.scripts.conftest import COMPUTE
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
-from workflow.scripts.refine_masks import refine_masks
 from workflow.scripts.train_svm import train_svm
 
 SVM = {
@@ -49,24 +48,10 @@ def test_it_learns_from_masks_of_training_slides_and_finds_what_they_mark(study)
     assert "2-fold cross-validation over tiles" in facts["chosen_by"]  # n1 has no foreground
     assert record["method"] == "svm"
     assert len(read_table(folder / "cross_validation.tsv")) == 2
-    index = study.root / "refined" / "svm" / "fold0" / "all.json"
-    settings = {"downsample": 1, "cam_scale": "minmax"}
-    refine_masks(
-        study.tiles,
-        study.cams,
-        study.splits,
-        study.classifier,
-        folder.with_suffix(".json"),
-        index,
-        shard=cohort.shard("refine_masks", **settings),
-        fold=0,
-        method="svm",
-        **settings,
-        **COMPUTE,
-    )
-    about = manifest(index.parent / "p3")["facts"]
+    refined = study.refine("svm", folder, downsample=1)
+    about = manifest(refined / "p3")["facts"]
     assert about["masks"] == ["p1"] and about["quantity"] == "probability"
-    found = open_group(index.parent / "p3" / "refined.zarr")["probability"][:] / 65535
+    found = open_group(refined / "p3" / "refined.zarr")["probability"][:] / 65535
     half = cohort.TILE_PX // 2
     marked = np.zeros(found.shape, bool)
     marked[:, 2 : half - 2, 2 : half - 2] = True  # the red square is flat, the rest is noise

@@ -1,19 +1,17 @@
 """Training a U-Net on a study on disk: whose masks it used, and when it is trained anew."""
 
 import json
-import shutil
 
 import pytest
 import torch
 
 from tests.scripts import cohort
-from tests.scripts.conftest import COMPUTE
+from tests.scripts.cohort import weights
 from workflow.lib.classifiers import Classifier
 from workflow.lib.refiners import load_refiner
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 from workflow.scripts import train_unet as script
-from workflow.scripts.refine_masks import refine_masks
 
 UNET = {
     "encoder": "frozen",
@@ -33,31 +31,13 @@ MASKS = {"p1": 255, "p2": 255, "p3": 255}
 
 def train(study, masks=MASKS, *, out="a", seed=0, negative="normal", **changes):
     settings = UNET | changes | {"seed": seed, "negative": negative}
-    index = study.root / "decoders" / out / "fold0.json"
-    script.train_unet(
-        [study.tiles],
-        study.splits,
-        study.classifier,
-        index,
-        shard=cohort.masked("train_unet", study.root, masks, **settings),
-        fold=0,
-        work=index.with_name(".work"),
-        device=COMPUTE["device"],
-        threads=COMPUTE["threads"],
-        **settings,
-    )
-    return index.with_suffix("")
-
-
-def weights(folder):
-    return (folder / "model.safetensors").read_bytes()
+    made_of = cohort.masked("train_unet", study.root, masks, **settings)
+    return study.train(script.train_unet, out, settings, made_of=made_of)
 
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory):
-    root = tmp_path_factory.mktemp("trained") / "study"
-    shutil.copytree(finished.root, root)
-    study = type(finished)(root)
+    study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     return study, train(study)
 
 
@@ -122,22 +102,8 @@ def test_a_checkpoint_of_other_masks_is_not_gone_on_from(trained, monkeypatch):
 def test_a_trained_encoder_refines_masks_on_its_own(trained):
     study, _ = trained
     folder = train(study, out="unet", encoder="trained", epochs=1)
-    index = study.root / "refined" / "unet" / "fold0" / "all.json"
-    settings = {"downsample": 2, "cam_scale": "minmax"}
-    refine_masks(
-        study.tiles,
-        study.cams,
-        study.splits,
-        study.classifier,
-        folder.with_suffix(".json"),
-        index,
-        shard=cohort.shard("refine_masks", **settings),
-        fold=0,
-        method="unet",
-        **settings,
-        **COMPUTE,
-    )
-    facts = manifest(index.parent / "p3")["facts"]
+    refined = study.refine("unet", folder, downsample=2)
+    facts = manifest(refined / "p3")["facts"]
     assert facts["masks"] == ["p1"] and facts["quantity"] == "probability"
     classifier = study.classifier.with_suffix("")
     load = load_refiner(

@@ -8,6 +8,7 @@ from workflow.lib.affinities import TERMS, pair_losses
 from workflow.lib.augmentation import cut, jitter_colour, orient
 from workflow.lib.bags import TileBag
 from workflow.lib.devices import mixed
+from workflow.lib.fitting import full_batches, parameter_groups
 from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.irn import IRNet
 
@@ -43,25 +44,21 @@ class AffinityLesson:
         self._seen: list[list[float]] = []
 
     def groups(self, learning_rate: float, factor: float, weight_decay: float) -> list[dict]:
-        """What is optimised: both branches, displacements at `factor` of the rate.
-
-        Biases and norms have no decay.
-        """
-        found = []
-        for name, peak in (("boundary", 1.0), ("displacement", factor)):
-            trained = list(self.model.learnt[name].parameters())
-            for decay, of_kind in ((weight_decay, True), (0.0, False)):
-                chosen = [p for p in trained if (p.ndim > 1) == of_kind]
-                rates = {"peak": peak * learning_rate, "weight_decay": decay}
-                found.append({"params": chosen, **rates})
-        return found
+        """What is optimised: both branches, displacements at `factor` of the rate."""
+        peaks = {"boundary": learning_rate, "displacement": factor * learning_rate}
+        return [
+            group
+            for name, peak in peaks.items()
+            for group in parameter_groups(
+                self.model.learnt[name].parameters(), peak=peak, weight_decay=weight_decay
+            )
+        ]
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         """All training tiles in random order; a last batch that is not full is left out."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.training[0]), generator=generator)
-        batches = list(order.split(self.batch_size))
-        return [batch for batch in batches if len(batch) == self.batch_size] or batches
+        return full_batches(order, self.batch_size)
 
     def read(self, indices: torch.Tensor) -> np.ndarray:
         return self.training[0].read(indices)

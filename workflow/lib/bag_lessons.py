@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from workflow.lib.attention_mil import Aggregator, read_slide
 from workflow.lib.feature_bags import FeatureBags
-from workflow.lib.fitting import fit
+from workflow.lib.fitting import fit, parameter_groups
 from workflow.lib.label_metrics import balanced_weights, macro_ranking
 
 LAST_EPOCH = "the last epoch, because not every class has a validation slide"
@@ -106,14 +106,7 @@ def train(
     model.standardise(training.everything())
     model.to(device)
     lesson = BagLesson(model, training, validation, max_tiles=max_tiles, device=device)
-    groups = [
-        {
-            "params": [p for p in model.parameters() if (p.ndim > 1) == decayed],
-            "peak": learning_rate,
-            "weight_decay": weight_decay if decayed else 0.0,
-        }
-        for decayed in (True, False)  # biases are left to be
-    ]
+    groups = parameter_groups(model.parameters(), peak=learning_rate, weight_decay=weight_decay)
     # Without one of the classes, validation would choose the epoch that never says it.
     complete = len(validation.label.unique()) == len(model.classes)
     outcome = fit(

@@ -25,7 +25,7 @@ from workflow.lib.bags import TileBag
 from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.clusters import Clusters, assign
 from workflow.lib.devices import mixed
-from workflow.lib.fitting import derive_seed, set_momentum
+from workflow.lib.fitting import derive_seed, full_batches, set_momentum
 from workflow.lib.inference import embed_rows, read_ahead, to_input
 from workflow.lib.monitors import Watched
 from workflow.lib.pseudo_labels import changed, uniform_order, why_to_stop
@@ -113,8 +113,7 @@ class Course:
         """Learn the pseudo-labels `ids` (N,) of `rows` with a new head: mean loss of `passes`."""
         dealer = self._generator(number, 0, ORDER)
         orders = [uniform_order(ids, generator=dealer) for _ in range(self.passes)]
-        batches = list(torch.cat(orders).split(self.batch_size))
-        batches = [part for part in batches if len(part) == self.batch_size] or batches
+        batches = full_batches(torch.cat(orders), self.batch_size)
         head = new_head(self.network.dim, int(ids.max()) + 1, self._generator(number, 0, HEAD))
         head.to(self.device)
         own = torch.optim.SGD(

@@ -7,7 +7,7 @@ state there is to save is the network's and the optimiser's.
 import copy
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -119,6 +119,28 @@ def fit(
     model.load_state_dict(state["best"])
     model.eval()
     return {name: state[name] for name in ("curves", "best_epoch", "validated")}
+
+
+def parameter_groups(
+    parameters: Iterable[nn.Parameter], *, peak: float, weight_decay: float
+) -> list[dict]:
+    """Those that may learn as groups for `fit`: kernels, and biases and norms without decay."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    groups = [
+        {
+            "params": [p for p in trained if (p.ndim > 1) == kernels],
+            "peak": peak,
+            "weight_decay": weight_decay if kernels else 0.0,
+        }
+        for kernels in (True, False)
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def full_batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """`order` in batches; a last one that is not full is left out, unless it is all there is."""
+    batches = list(order.split(size))
+    return [batch for batch in batches if len(batch) == size] or batches
 
 
 def derive_seed(*parts: int) -> int:

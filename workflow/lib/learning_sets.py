@@ -9,6 +9,7 @@ from torch import nn
 
 from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.clusters import Clusters
+from workflow.lib.folds import SPLITS
 from workflow.lib.monitors import Watched, watch
 from workflow.lib.tables import write_table
 
@@ -55,15 +56,12 @@ class LearningSet:
         }
 
 
-def place(rows: Sequence[Mapping], fold: int, fit_on: str) -> dict[str, dict]:
-    """The rows of splits.tsv that such a network of `fold` may look at, by slide.
+def sides(fit_on: str) -> Sequence[str]:
+    """The splits of a fold that such a network may look at.
 
-    fit_on "train": its training slides, and its validation slides for the probe; "all": all.
+    fit_on "train": training slides, and validation slides for the probe; "all": all.
     """
-    splits = ("train", "val", "test") if fit_on == "all" else ("train", "val")
-    return {
-        row["slide"]: row for row in rows if row["fold"] == str(fold) and row["split"] in splits
-    }
+    return SPLITS if fit_on == "all" else ("train", "val")
 
 
 def gather(

@@ -7,6 +7,7 @@ from torch.nn import functional
 from workflow.lib.augmentation import jitter_colour, orient
 from workflow.lib.devices import mixed
 from workflow.lib.elastic import deform, draw_displacement
+from workflow.lib.fitting import full_batches, parameter_groups
 from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.truth_bags import TruthBag
 from workflow.lib.unets import UNet
@@ -42,20 +43,14 @@ class MaskLesson:
 
     def groups(self, learning_rate: float, weight_decay: float) -> list[dict]:
         """What is optimised: all that may learn, biases and norms without decay."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        kernels = [p for p in trained if p.ndim > 1]
-        others = [p for p in trained if p.ndim <= 1]
-        return [
-            {"params": kernels, "peak": learning_rate, "weight_decay": weight_decay},
-            {"params": others, "peak": learning_rate, "weight_decay": 0.0},
-        ]
+        everything = self.model.parameters()
+        return parameter_groups(everything, peak=learning_rate, weight_decay=weight_decay)
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         """All training tiles in random order; a last batch that is not full is left out."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.training.tiles), generator=generator)
-        batches = list(order.split(self.batch_size))
-        return [batch for batch in batches if len(batch) == self.batch_size] or batches
+        return full_batches(order, self.batch_size)
 
     def read(self, indices: torch.Tensor) -> np.ndarray:
         return self.training.tiles.read(indices)

@@ -48,7 +48,31 @@ def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
     return SeedBag(tiles, maps, thinned=False)
 
 
-def open_seed_bag(
+def open_seed_bags(
+    tiles: Path,
+    evidence: Path,
+    placed: Mapping[str, Mapping],
+    *,
+    fold: int,
+    negative: str | None,
+    cam_scale: str | None,
+) -> tuple[SeedBag, SeedBag]:
+    """The training and the validation slides, from their units in the folders given.
+
+    placed: rows of splits.tsv by slide. cam_scale: how cams become evidence; None where
+    `evidence` holds pseudo-masks. Slides whose unit is not usable are left out.
+    Raises ValueError, naming `fold`, when there is no training tile.
+    """
+    about = {"negative": negative, "cam_scale": cam_scale}
+    bags = [_open(tiles, evidence, placed, split, **about) for split in ("train", "val")]
+    if not len(bags[0].tiles):
+        raise ValueError(
+            f"Fold {fold} has no training tile; verdicts.tsv and the log of tile_slide say why"
+        )
+    return bags[0], bags[1]
+
+
+def _open(
     tiles: Path,
     evidence: Path,
     placed: Mapping[str, Mapping],
@@ -57,11 +81,6 @@ def open_seed_bag(
     negative: str | None,
     cam_scale: str | None,
 ) -> SeedBag:
-    """The seed bag of the slides of one split, from their units in the folders given.
-
-    placed: rows of splits.tsv by slide. cam_scale: how cams become evidence; None where
-    `evidence` holds pseudo-masks. Slides whose unit is not usable are left out.
-    """
     slides = usable(evidence, [s for s, row in placed.items() if row["split"] == split])
     bag = open_bag(tiles, {slide: placed[slide]["label"] == negative for slide in slides})
     log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slides))

@@ -9,7 +9,7 @@ import torch
 from workflow.lib.augmentation import cut, jitter_colour, orient
 from workflow.lib.decoders import Decoder
 from workflow.lib.devices import mixed
-from workflow.lib.fitting import derive_seed
+from workflow.lib.fitting import derive_seed, full_batches, parameter_groups
 from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.negev import negev_loss, sample_mask_seeds, sample_seeds, thin_seeds
 from workflow.lib.seed_bags import SeedBag
@@ -75,19 +75,13 @@ class SeedLesson:
 
     def groups(self, learning_rate: float, weight_decay: float) -> list[dict]:
         """What is optimised: the decoder only, biases and norms without decay."""
-        trained = list(self.model.learnt.parameters())
-        kernels = [p for p in trained if p.ndim > 1]
-        others = [p for p in trained if p.ndim <= 1]
-        return [
-            {"params": kernels, "peak": learning_rate, "weight_decay": weight_decay},
-            {"params": others, "peak": learning_rate, "weight_decay": 0.0},
-        ]
+        trained = self.model.learnt.parameters()
+        return parameter_groups(trained, peak=learning_rate, weight_decay=weight_decay)
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         """All training tiles in random order; a last batch that is not full is left out."""
         generator = torch.Generator().manual_seed(seed)
-        batches = list(self.deal(generator).split(self.batch_size))
-        return [batch for batch in batches if len(batch) == self.batch_size] or batches
+        return full_batches(self.deal(generator), self.batch_size)
 
     def deal(self, generator: torch.Generator) -> torch.Tensor:
         """The training tiles of one epoch in the order in which they come."""

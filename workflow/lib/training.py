@@ -12,7 +12,7 @@ from workflow.lib.augmentation import augment
 from workflow.lib.bags import TileBag, balanced_order, tile_weights
 from workflow.lib.classifiers import Classifier
 from workflow.lib.devices import mixed
-from workflow.lib.fitting import fit
+from workflow.lib.fitting import fit, full_batches, parameter_groups
 from workflow.lib.inference import infer, to_input
 from workflow.lib.label_metrics import macro_ranking
 
@@ -165,29 +165,24 @@ class LabelLesson:
 def _parameter_groups(
     model: Classifier, learning_rate: float, backbone_factor: float, weight_decay: float
 ) -> list[dict]:
-    """Head and backbone, each with and without decay: biases and norms are left to be."""
-    groups = []
-    for part, peak in (
-        (model.head, learning_rate),
-        (model.backbone, learning_rate * backbone_factor),
-    ):
-        for decayed in (True, False):
-            chosen = [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == decayed]
-            decay = weight_decay if decayed else 0.0
-            groups.append({"params": chosen, "peak": peak, "weight_decay": decay})
-    return [group for group in groups if group["params"]]
+    """Head and backbone, as fitting.parameter_groups."""
+    parts = ((model.head, learning_rate), (model.backbone, learning_rate * backbone_factor))
+    return [
+        group
+        for part, peak in parts
+        for group in parameter_groups(part.parameters(), peak=peak, weight_decay=weight_decay)
+    ]
 
 
 def _batches(bag: TileBag, size: int, balance: Balance, *, seed: int) -> list[torch.Tensor]:
-    """Tile indices of one epoch; a last batch that is not full is left out, if it is not all."""
+    """Tile indices of one epoch."""
     generator = torch.Generator().manual_seed(seed)
     if balance == "none":
         order = torch.randperm(len(bag), generator=generator)
     else:
         by = bag.cluster if balance == "clusters" else None
         order = balanced_order(bag, by=by, generator=generator)
-    batches = list(order.split(size))
-    return [batch for batch in batches if len(batch) == size] or batches
+    return full_batches(order, size)
 
 
 def _validate(model: Classifier, bag: TileBag, batch_size: int, device: torch.device) -> dict:

@@ -10,6 +10,7 @@ from scipy.special import softmax
 
 from workflow.lib.classifiers import Classifier
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
 from workflow.lib.pooling import Pooling, pool_tiles
@@ -38,11 +39,7 @@ def classify_tiles(
     """Write class scores of every tile, and of the slide, for the fold's val and test slides."""
     where = prepare(device, threads=threads)
     trained = classifier.with_suffix("")
-    unseen = {
-        row["slide"]
-        for row in read_table(splits)
-        if row["fold"] == str(fold) and row["split"] in ("val", "test")
-    }
+    unseen = set(in_fold(read_table(splits), fold, "val", "test"))
 
     @functools.cache  # once for the shard, and only if a slide needs it
     def network() -> Classifier:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from workflow.lib.folds import in_fold
 from workflow.lib.galleries import Cell, Strip, draw_gallery, draw_sentence
 from workflow.lib.job import run
 from workflow.lib.montage import cluster_colours, count
@@ -43,7 +44,7 @@ def draw_embeddings(
     Slides of every split are shown: the page describes, it does not score.
     """
     stages = [index[0].parent for index in (tiles, features, assignments)]
-    placed = {row["slide"]: row for row in read_table(splits) if row["fold"] == str(fold)}
+    placed = in_fold(read_table(splits), fold)
     sites = {slide.slide: slide.site or "" for slide in shard.slides}
 
     def work(folder: Path) -> dict:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.montage import ROWS, Row, choose_tiles, count, draw_montage
 from workflow.lib.shard import Shard, commit
@@ -33,7 +34,7 @@ def draw_montages(
     Tiles of all slides are shown, whatever their split: the page describes, it does not score.
     """
     tile_units, units = tiles[0].parent, assignments[0].parent
-    placed = {row["slide"]: row for row in read_table(splits) if row["fold"] == str(fold)}
+    placed = in_fold(read_table(splits), fold)
 
     def work(folder: Path) -> dict:
         slides = usable(units, {slide.slide for slide in shard.slides} & placed.keys())

@@ -10,6 +10,7 @@ from PIL import Image
 from workflow.lib.bags import TileBag
 from workflow.lib.colours import NO_DATA
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.galleries import Cell, Strip, draw_filters, draw_gallery, draw_sentence
 from workflow.lib.inference import check_tiles
 from workflow.lib.job import run
@@ -50,7 +51,7 @@ def draw_networks(
     score.
     """
     units, trained = tiles[0].parent, clusters.with_suffix("")
-    placed = {row["slide"] for row in read_table(splits) if row["fold"] == str(fold)}
+    placed = in_fold(read_table(splits), fold)
     where = prepare(device, threads=threads, seed=seed)
 
     def work(folder: Path) -> dict:
@@ -63,7 +64,7 @@ def draw_networks(
         title += f"; red, green and blue stand for {sees}" if sees else ""
         _save(folder / "filters.png", draw_filters(filters, title=title))
 
-        slides = usable(units, placed & {slide.slide for slide in shard.slides})
+        slides = usable(units, placed.keys() & {slide.slide for slide in shard.slides})
         stores = [Tiles(units / slide / "tiles.zarr") for slide in slides]
         for slide, store in zip(slides, stores, strict=True):
             found = store.attrs["tile_px"], store.attrs["mpp"]

@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from workflow.lib import cam_quality as quality
 from workflow.lib.cams import slide_evidence
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.shard import Shard
 from workflow.lib.stores import Tiles, open_group
@@ -43,11 +44,8 @@ def evaluate_pseudo_masks(
     rows = []
     for fold, trained in sorted(_by_fold(classifiers, unit=True).items()):
         seen, masks, clusters = (of_fold[fold] for of_fold in folders)
-        placed = {
-            row["slide"]: row
-            for row in read_table(splits)
-            if row["fold"] == str(fold) and row["split"] != "test" and row["slide"] in known
-        }
+        members = in_fold(read_table(splits), fold, "train", "val")
+        placed = {slide: row for slide, row in members.items() if slide in known}
         tally = quality.Tally(classes, negative)
         for name in usable(seen, placed):
             store, split = Tiles(tiles[0].parent / name / "tiles.zarr"), placed[name]["split"]

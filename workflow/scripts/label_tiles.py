@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
@@ -41,9 +42,8 @@ def label_tiles(
     needs no mask. Nothing is learnt from another slide whose mask is missing or cannot be used; a
     warning names it.
     """
-    split = {row["slide"]: row["split"] for row in read_table(splits) if row["fold"] == str(fold)}
-    by_evidence = level == "slide"
-    only = {slide for slide, of in split.items() if not (by_evidence and of == "test")}
+    placed, by_evidence = in_fold(read_table(splits), fold), level == "slide"
+    only = {s for s, row in placed.items() if not (by_evidence and row["split"] == "test")}
     none = classes.index(negative) if negative else None
 
     def from_evidence(slide: Slide, store: Tiles) -> np.ndarray:

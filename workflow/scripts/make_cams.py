@@ -13,6 +13,7 @@ from workflow.lib.cams import Cam, CamTally, evidence_class
 from workflow.lib.classifiers import Classifier
 from workflow.lib.consistency import Evidence
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
 from workflow.lib.pooling import Pooling, pool_tiles
@@ -59,7 +60,7 @@ def make_cams(
     noted, so that later stages can scale it without a second look; GrabCut's is 0 or 1 as it is.
     A setting that is left out is of another method (workflow/lib/cam_makers.py has all).
     """
-    split = {row["slide"]: row["split"] for row in read_table(splits) if int(row["fold"]) == fold}
+    placed = in_fold(read_table(splits), fold)
     where = prepare(device, threads=threads)
     trained = classifier.with_suffix("")
     pooled = evidence.with_suffix("") if evidence else None
@@ -98,7 +99,7 @@ def make_cams(
         shown, why = evidence_class(
             _pool(tally.logits[~store.bad], pooling, classes, negative),
             classes,
-            label=slide.label if split[slide.slide] == "train" else None,
+            label=slide.label if placed[slide.slide]["split"] == "train" else None,
             negative=negative,
         )
         low, high = tally.span(classes.index(shown), ~store.bad)
@@ -108,7 +109,7 @@ def make_cams(
         return facts | {"low": low, "high": high}
 
     made_of = [tiles.parent, splits, trained, *([pooled] if pooled else [])]
-    visit(cams, shard, work, upstream=made_of, only=split)
+    visit(cams, shard, work, upstream=made_of, only=placed)
 
 
 def _pool(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow.lib.cams import scale_of, slide_evidence, upsample
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.pseudo_masks import (
     BACKGROUND,
@@ -44,8 +45,7 @@ def make_pseudo_masks(
     Slides of the negative class are background throughout. A slide whose cam has no contrast and
     tiles that could not be read are ignored.
     """
-    placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
-    only = {row["slide"] for row in placed if row["split"] != "test"}
+    only = set(in_fold(read_table(splits), fold, "train", "val"))
 
     def work(slide: Slide, folder: Path) -> dict:
         store, seen = Tiles(tiles.parent / slide.slide / "tiles.zarr"), cams.parent / slide.slide

@@ -12,6 +12,7 @@ from workflow.lib.classifiers import Classifier
 from workflow.lib.clustering import fit
 from workflow.lib.consistency import Evidence, Pool, choose_level, look, sample
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.job import run
 from workflow.lib.shard import Shard, commit
@@ -45,11 +46,8 @@ def pool_evidence(
     all locations of all tiles, every class, slide and tile of it counting alike.
     """
     units, trained = tiles[0].parent, classifier.with_suffix("")
-    placed = {
-        row["slide"]: row["label"]
-        for row in read_table(splits)
-        if row["fold"] == str(fold) and row["split"] == "train"
-    }
+    training = in_fold(read_table(splits), fold, "train")
+    placed = {slide: row["label"] for slide, row in training.items()}
 
     def work(folder: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)

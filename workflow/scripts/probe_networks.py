@@ -9,6 +9,7 @@ import torch
 
 from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.inference import check_tiles
 from workflow.lib.job import run
 from workflow.lib.layer_features import probe_layers
@@ -49,11 +50,8 @@ def probe_networks(
     unit then holds no probe, and says so.
     """
     folder, trained = tiles[0].parent, clusters.with_suffix("")
-    placed = {
-        row["slide"]: row
-        for row in read_table(splits)
-        if row["fold"] == str(fold) and row["split"] in ("train", "test") and row["label"]
-    }
+    labelled = [row for row in read_table(splits) if row["label"]]
+    placed = in_fold(labelled, fold, "train", "test")
 
     def read_bag(split: str) -> TileBag:
         chosen = {s: classes.index(r["label"]) for s, r in placed.items() if r["split"] == split}

@@ -12,6 +12,7 @@ from workflow.lib.cams import scale_of, shrink, slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.codes import to_codes
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.inference import check_tiles, infer
 from workflow.lib.job import run
 from workflow.lib.names import SPREADING, UNLEARNT
@@ -52,8 +53,7 @@ def refine_masks(
     method of make_cams under its own name. Any other method gives probabilities that it has learnt.
     A tile that could not be read has probability 0.
     """
-    placed = [row for row in read_table(splits) if int(row["fold"]) == fold]
-    only = {row["slide"] for row in placed if row["split"] != "train"}
+    only = set(in_fold(read_table(splits), fold, "val", "test"))
     if (method in UNLEARNT) != (decoder is None):
         raise ValueError(f"method {method} comes {'with' if decoder else 'without'} a decoder")
     where = prepare(device, threads=threads)

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from workflow.lib.attention_mil import Aggregator, read_slide
 from workflow.lib.devices import prepare
 from workflow.lib.feature_bags import open_feature_bags
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.saved_models import read_record
 from workflow.lib.shard import Shard, visit
@@ -38,7 +39,7 @@ def score_bags(
     evidence 0.
     """
     where, trained = prepare(device, threads=threads), aggregator.with_suffix("")
-    placed = {row["slide"] for row in read_table(splits) if row["fold"] == str(fold)}
+    placed = in_fold(read_table(splits), fold)
 
     @functools.cache  # once for the shard, and only if a slide needs it
     def network() -> Aggregator:

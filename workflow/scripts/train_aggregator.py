@@ -10,6 +10,7 @@ from workflow.lib.attention_mil import Aggregator
 from workflow.lib.bag_lessons import train
 from workflow.lib.devices import prepare
 from workflow.lib.feature_bags import FeatureBags, open_feature_bags
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
@@ -43,11 +44,7 @@ def train_aggregator(
     It learns from the training slides; the validation slides choose the epoch.
     """
     folder = features[0].parent
-    placed = {
-        row["slide"]: row
-        for row in read_table(splits)
-        if row["fold"] == str(fold) and row["split"] in ("train", "val")
-    }
+    placed = in_fold(read_table(splits), fold, "train", "val")
 
     def open_split(split: str) -> FeatureBags:
         rows = [row for row in placed.values() if row["split"] == split]

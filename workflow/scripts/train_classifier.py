@@ -9,6 +9,7 @@ from workflow.lib.bags import TileBag, open_bag
 from workflow.lib.classifiers import Classifier
 from workflow.lib.cluster_networks import load_backbone
 from workflow.lib.devices import choose_precision, prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.heads import Pooling
 from workflow.lib.job import run
 from workflow.lib.masked_slides import masked
@@ -62,11 +63,7 @@ def train_classifier(
     folder, learnt = tiles[0].parent, network.with_suffix("") if network else None
     clusters = assignments[0].parent if assignments else None
     own = tile_labels[0].parent if tile_labels else None
-    placed = {
-        row["slide"]: row
-        for row in read_table(splits)
-        if row["fold"] == str(fold) and row["split"] in ("train", "val")
-    }
+    placed = in_fold(read_table(splits), fold, "train", "val")
 
     def open_split(split: str) -> TileBag:
         rows = [row for row in placed.values() if row["split"] == split]

@@ -10,8 +10,9 @@ from workflow.lib.autoencoders import Autoencoder
 from workflow.lib.clusters import Clusters
 from workflow.lib.dcec import Course, train
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
-from workflow.lib.learning_sets import gather, place
+from workflow.lib.learning_sets import gather, sides
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table
@@ -50,7 +51,7 @@ def train_dcec(
     `max_tiles` at most; above that, tiles are drawn at random, each with the same chance. Labels
     choose nothing: a probe of training tiles on validation tiles only shows how it goes.
     """
-    folder, placed = tiles[0].parent, place(read_table(splits), fold, fit_on)
+    folder, placed = tiles[0].parent, in_fold(read_table(splits), fold, *sides(fit_on))
 
     def fit(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)

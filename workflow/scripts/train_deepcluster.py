@@ -8,8 +8,9 @@ from workflow.lib.backbones import build_backbone
 from workflow.lib.cluster_networks import ClusterNetwork
 from workflow.lib.deepcluster import Course, learn
 from workflow.lib.devices import choose_precision, prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
-from workflow.lib.learning_sets import gather, place
+from workflow.lib.learning_sets import gather, sides
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table
@@ -56,7 +57,7 @@ def train_deepcluster(
     `max_tiles` at most; above that, tiles are drawn at random, each with the same chance. Labels
     only choose the round that is kept, by a probe of training tiles on validation tiles.
     """
-    folder, placed = tiles[0].parent, place(read_table(splits), fold, fit_on)
+    folder, placed = tiles[0].parent, in_fold(read_table(splits), fold, *sides(fit_on))
 
     def fit(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)

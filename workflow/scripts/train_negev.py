@@ -1,22 +1,19 @@
 """Train NEGEV: the decoder of one fold, from evidence on a few pixels to all of them."""
 
-import shutil
 from pathlib import Path
 from typing import Literal
 
-from workflow.lib.classifiers import Classifier
-from workflow.lib.decoders import Decoder
-from workflow.lib.devices import choose_precision, prepare
-from workflow.lib.fitting import fit
-from workflow.lib.job import run
-from workflow.lib.resuming import make_key
-from workflow.lib.seed_bags import open_seed_bag
-from workflow.lib.seed_lessons import SeedLesson, make_sampler
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.units import manifest
+import torch
 
-CHOSEN_BY = "the last epoch, when the learning rate has come down to zero"
+from workflow.lib.classifiers import Classifier
+from workflow.lib.decoder_training import Taught, train_decoder
+from workflow.lib.decoders import Decoder
+from workflow.lib.folds import in_fold
+from workflow.lib.job import run
+from workflow.lib.seed_bags import open_seed_bags
+from workflow.lib.seed_lessons import SeedLesson, make_sampler
+from workflow.lib.shard import Shard
+from workflow.lib.tables import read_table
 
 
 def train_negev(
@@ -55,9 +52,9 @@ def train_negev(
     """
     trained = classifier.with_suffix("")
     evidence = (cams if seeds == "cam" else pseudo_masks)[0].parent
-    placed = {row["slide"]: row for row in read_table(splits) if int(row["fold"]) == fold}
-    placed = {slide: row for slide, row in placed.items() if row["split"] != "test"}
-    reading = {"negative": negative, "cam_scale": cam_scale if seeds == "cam" else None}
+    placed = in_fold(read_table(splits), fold, "train", "val")
+    reading = {"fold": fold, "negative": negative}
+    reading["cam_scale"] = cam_scale if seeds == "cam" else None
     seeding = {
         "seeds": seeds,
         "background": background,
@@ -66,22 +63,12 @@ def train_negev(
         "dilate_px": dilate_px,
     }
 
-    def make(unit: Path) -> dict:
-        where = prepare(device, threads=threads, seed=seed)
-        used = choose_precision(precision, where)
+    def teach(where: torch.device, used: str) -> Taught:
         model = Decoder(Classifier.load(trained))
-        training, validation = (
-            open_seed_bag(tiles[0].parent, evidence, placed, split, **reading)
-            for split in ("train", "val")
-        )
-        if not len(training.tiles):
-            raise ValueError(
-                f"Fold {fold} has no training tile; verdicts.tsv and the log of tile_slide say why"
-            )
+        bags = open_seed_bags(tiles[0].parent, evidence, placed, **reading)
         lesson = SeedLesson(
             model,
-            training,
-            validation,
+            *bags,
             make_sampler(**seeding),
             seed_weight=seed_weight,
             batch_size=batch_size,
@@ -90,26 +77,27 @@ def train_negev(
             seed=seed,
             device=where,
         )
-        outcome = fit(
-            lesson,
-            lesson.groups(learning_rate, weight_decay),
-            epochs=epochs,
-            patience=None,  # seeds are noisy: their loss says little about which epoch places best
-            seed=seed,
-            work=work,
-            key=make_key(shard.recipe, placed, [evidence], used, fold),
-        )
-        curves = outcome.pop("curves")
-        write_table(unit / "curves.tsv", curves[0], curves)
-        facts = {"best_epoch": outcome["best_epoch"], "chosen_by": CHOSEN_BY, "precision": used}
-        made = {"method": "negev", "settings": shard.recipe["settings"], "fold": fold}
-        model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
-        learnt_from = {"trained_on": training.tiles.slides, "chosen_on": validation.tiles.slides}
-        return {**facts, **learnt_from, "masks": []}
+        facts = {"masks": [], "trained_on": bags[0].tiles.slides}
+        return Taught(lesson, lesson.groups(learning_rate, weight_decay), facts)
 
     # The evidence stands for what it was made from: tiles, classifier, and the cams behind masks.
-    commit(decoder, shard, make, upstream=[splits, evidence], only=set(placed))
-    shutil.rmtree(work, ignore_errors=True)
+    train_decoder(
+        teach,
+        decoder,
+        shard,
+        method="negev",
+        fold=fold,
+        classifier=trained,
+        splits=splits,
+        placed=placed,
+        sources=[evidence],
+        epochs=epochs,
+        precision=precision,
+        seed=seed,
+        device=device,
+        threads=threads,
+        work=work,
+    )
 
 
 if __name__ == "__main__":

@@ -1,26 +1,24 @@
 """Train on points: the decoder of one fold, from pixels that somebody marked on a few slides."""
 
 import logging
-import shutil
 from pathlib import Path
+
+import torch
 
 from workflow.lib.bags import open_bag
 from workflow.lib.classifiers import Classifier
+from workflow.lib.decoder_training import Taught, train_decoder
 from workflow.lib.decoders import Decoder
-from workflow.lib.devices import choose_precision, prepare
-from workflow.lib.fitting import fit
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.point_lessons import PointLesson, make_point_sampler, open_point_bag
-from workflow.lib.resuming import make_key
 from workflow.lib.seed_bags import cam_bag
 from workflow.lib.seed_lessons import make_sampler
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.shard import Shard
+from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 
 log = logging.getLogger(__name__)
-
-CHOSEN_BY = "the last epoch, when the learning rate has come down to zero"
 
 
 def train_points(
@@ -60,8 +58,7 @@ def train_points(
     """
     trained, marked = classifier.with_suffix(""), points[0].parent
     evidence = cams[0].parent if use_cam else None
-    placed = {row["slide"]: row for row in read_table(splits) if int(row["fold"]) == fold}
-    placed = {slide: row for slide, row in placed.items() if row["split"] == "train"}
+    placed = in_fold(read_table(splits), fold, "train")
     sources = [tiles[0].parent, marked, trained] + ([evidence] if use_cam else [])
     drawing = {
         "foreground_pixels": foreground_pixels,
@@ -69,9 +66,7 @@ def train_points(
         "dilate_px": dilate_px,
     }
 
-    def make(unit: Path) -> dict:
-        where = prepare(device, threads=threads, seed=seed)
-        used = choose_precision(precision, where)
+    def teach(where: torch.device, used: str) -> Taught:
         bag = open_point_bag(
             tiles[0].parent,
             marked,
@@ -102,27 +97,29 @@ def train_points(
             seed=seed,
             device=where,
         )
-        outcome = fit(
-            lesson,
-            lesson.groups(learning_rate, weight_decay),
-            epochs=epochs,
-            patience=None,
-            seed=seed,
-            work=work,
-            key=make_key(shard.recipe, placed, sources, used, fold),
-        )
-        curves = outcome.pop("curves")
-        write_table(unit / "curves.tsv", curves[0], curves)
-        facts = {"best_epoch": outcome["best_epoch"], "chosen_by": CHOSEN_BY, "precision": used}
-        facts |= {"points": count, "masks": sorted(learnt_from)}
-        made = {"method": "points", "settings": shard.recipe["settings"], "fold": fold}
-        lesson.model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
         refused = [manifest(marked / slide) for slide in sorted(placed)]
         warned = [found["sentence"] for found in refused if found["verdict"] == "E_POINTS"]
-        return facts | {"trained_on": bag.tiles.slides, "warning": " ".join(warned)}
+        facts = {"masks": sorted(learnt_from), "trained_on": bag.tiles.slides}
+        facts |= {"points": count, "warning": " ".join(warned)}
+        return Taught(lesson, lesson.groups(learning_rate, weight_decay), facts)
 
-    commit(decoder, shard, make, upstream=[splits, *sources], only=set(placed))
-    shutil.rmtree(work, ignore_errors=True)
+    train_decoder(
+        teach,
+        decoder,
+        shard,
+        method="points",
+        fold=fold,
+        classifier=trained,
+        splits=splits,
+        placed=placed,
+        sources=sources,
+        epochs=epochs,
+        precision=precision,
+        seed=seed,
+        device=device,
+        threads=threads,
+        work=work,
+    )
 
 
 if __name__ == "__main__":

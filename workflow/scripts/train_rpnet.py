@@ -1,22 +1,19 @@
 """Train RPNet: the decoder of one fold, which compares tiles with what other slides look like."""
 
-import shutil
 from pathlib import Path
 
+import torch
+
 from workflow.lib.classifiers import Classifier
-from workflow.lib.devices import choose_precision, prepare
-from workflow.lib.fitting import fit
+from workflow.lib.decoder_training import Taught, train_decoder
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.region_decoders import RegionDecoder
 from workflow.lib.region_lessons import RegionLesson
-from workflow.lib.resuming import make_key
-from workflow.lib.seed_bags import open_seed_bag
+from workflow.lib.seed_bags import open_seed_bags
 from workflow.lib.seed_lessons import make_sampler
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.units import manifest
-
-CHOSEN_BY = "the last epoch, when the learning rate has come down to zero"
+from workflow.lib.shard import Shard
+from workflow.lib.tables import read_table
 
 
 def train_rpnet(
@@ -58,17 +55,15 @@ def train_rpnet(
     for other slides are theirs alone. No pixel mask takes part, not in choosing the epoch either.
     """
     trained, evidence = classifier.with_suffix(""), cams[0].parent
-    placed = {row["slide"]: row for row in read_table(splits) if int(row["fold"]) == fold}
-    placed = {slide: row for slide, row in placed.items() if row["split"] != "test"}
+    placed = in_fold(read_table(splits), fold, "train", "val")
+    reading = {"fold": fold, "negative": negative, "cam_scale": cam_scale}
     seeding = {
         "foreground_pixels": foreground_pixels,
         "background_pixels": background_pixels,
         "dilate_px": dilate_px,
     }
 
-    def make(unit: Path) -> dict:
-        where = prepare(device, threads=threads, seed=seed)
-        used = choose_precision(precision, where)
+    def teach(where: torch.device, used: str) -> Taught:
         model = RegionDecoder(
             Classifier.load(trained),
             resolutions=resolutions,
@@ -76,19 +71,10 @@ def train_rpnet(
             prototypes=prototypes,
             temperature=temperature,
         )
-        reading = {"negative": negative, "cam_scale": cam_scale}
-        training, validation = (
-            open_seed_bag(tiles[0].parent, evidence, placed, split, **reading)
-            for split in ("train", "val")
-        )
-        if not len(training.tiles):
-            raise ValueError(
-                f"Fold {fold} has no training tile; verdicts.tsv and the log of tile_slide say why"
-            )
+        bags = open_seed_bags(tiles[0].parent, evidence, placed, **reading)
         lesson = RegionLesson(
             model,
-            training,
-            validation,
+            *bags,
             make_sampler(seeds="cam", background="intended", **seeding),
             labels={slide: row["label"] for slide, row in placed.items()},
             foreground=foreground,
@@ -101,27 +87,28 @@ def train_rpnet(
             seed=seed,
             device=where,
         )
-        outcome = fit(
-            lesson,
-            lesson.groups(learning_rate, weight_decay),
-            epochs=epochs,
-            patience=None,  # seeds are noisy: their loss says little about which epoch places best
-            seed=seed,
-            work=work,
-            key=make_key(shard.recipe, placed, [evidence], used, fold),
-        )
-        lesson.fill_bank()
-        curves = outcome.pop("curves")
-        write_table(unit / "curves.tsv", curves[0], curves)
-        facts = {"best_epoch": outcome["best_epoch"], "chosen_by": CHOSEN_BY, "precision": used}
-        made = {"method": "rpnet", "settings": shard.recipe["settings"], "fold": fold}
-        model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
-        learnt_from = {"trained_on": training.tiles.slides, "chosen_on": validation.tiles.slides}
-        return {**facts, **learnt_from, "masks": []}
+        facts = {"masks": [], "trained_on": bags[0].tiles.slides}
+        groups = lesson.groups(learning_rate, weight_decay)
+        return Taught(lesson, groups, facts, finish=lesson.fill_bank)
 
     # The evidence stands for what it was made from: tiles and classifier.
-    commit(decoder, shard, make, upstream=[splits, evidence], only=set(placed))
-    shutil.rmtree(work, ignore_errors=True)
+    train_decoder(
+        teach,
+        decoder,
+        shard,
+        method="rpnet",
+        fold=fold,
+        classifier=trained,
+        splits=splits,
+        placed=placed,
+        sources=[evidence],
+        epochs=epochs,
+        precision=precision,
+        seed=seed,
+        device=device,
+        threads=threads,
+        work=work,
+    )
 
 
 if __name__ == "__main__":

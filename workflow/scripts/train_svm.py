@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow.lib.devices import prepare
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.known_truth import check_truth, known_truth
 from workflow.lib.pixel_samples import describe_places, draw_places
@@ -41,8 +42,8 @@ def train_svm(
     without: its facts list them. Classes have as many pixels each, and slides as far as they can.
     """
     folder = tiles[0].parent
-    rows = [row for row in read_table(splits) if int(row["fold"]) == fold]
-    patients = {row["slide"]: row["patient"] for row in rows if row["split"] == "train"}
+    training = in_fold(read_table(splits), fold, "train")
+    patients = {slide: row["patient"] for slide, row in training.items()}
 
     def make(unit: Path) -> dict:
         where, rng = prepare(device, threads=threads, seed=seed), np.random.default_rng(seed)

@@ -1,26 +1,23 @@
 """Train a U-Net from pixel masks: the comparison that methods without masks are held against."""
 
-import shutil
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from workflow.lib.classifiers import Classifier
-from workflow.lib.devices import choose_precision, prepare
-from workflow.lib.fitting import fit
+from workflow.lib.decoder_training import Taught, train_decoder
+from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.known_truth import check_truth, known_truth
 from workflow.lib.mask_lessons import MaskLesson
-from workflow.lib.resuming import make_key
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.shard import Shard
+from workflow.lib.tables import read_table
 from workflow.lib.truth_bags import open_truth_bag
 from workflow.lib.unets import Encoder, UNet
-from workflow.lib.units import manifest, usable
+from workflow.lib.units import usable
 
-CHOSEN_BY = {
-    True: "lowest validation loss, of pixels by their masks",
-    False: "the last epoch, when the learning rate has come down to zero",
-}
+LOWEST_LOSS = "lowest validation loss, of pixels by their masks"
 
 
 def train_unet(
@@ -54,14 +51,10 @@ def train_unet(
     without: its facts list them, and those of the validation slides where these chose the epoch.
     """
     trained, folder = classifier.with_suffix(""), tiles[0].parent
-    placed = {row["slide"]: row for row in read_table(splits) if int(row["fold"]) == fold}
-    placed = {slide: row for slide, row in placed.items() if row["split"] != "test"}
+    placed = in_fold(read_table(splits), fold, "train", "val")
     border = {"border_weight": border_weight, "border_sigma_px": border_sigma_px}
-    files = {slide: shard.recipe["slides"].get(slide) for slide in sorted(placed)}
 
-    def make(unit: Path) -> dict:
-        where = prepare(device, threads=threads, seed=seed)
-        used = choose_precision(precision, where)
+    def teach(where: torch.device, used: str) -> Taught:
         model = UNet(Classifier.load(trained), encoder=encoder, context_px=context_px)
         bags, read, warnings = [], [], []
         for split in ("train", "val"):
@@ -81,32 +74,37 @@ def train_unet(
             precision=used,
             device=where,
         )
-        patience = epochs if choose_by == "validation_loss" else None  # all epochs, the best kept
-        outcome = fit(
+        facts = {"masks": sorted(bags[0].masks), "trained_on": read[0]}
+        facts |= {"warning": " ".join(warnings)}
+        return Taught(
             lesson,
             lesson.groups(learning_rate, weight_decay),
-            epochs=epochs,
-            patience=patience,
-            seed=seed,
-            work=work,
-            key=make_key(shard.recipe, placed, [folder, trained], files, used, fold),
+            facts,
+            patience=epochs if choose_by == "validation_loss" else None,  # all, the best is kept
+            choose={
+                "masks": sorted(bags[0].masks + bags[1].masks),
+                "chosen_on": read[1],
+                "chosen_by": LOWEST_LOSS,
+            },
         )
-        curves = outcome.pop("curves")
-        write_table(unit / "curves.tsv", curves[0], curves)
-        chosen = outcome["validated"]
-        facts = {
-            "best_epoch": outcome["best_epoch"],
-            "chosen_by": CHOSEN_BY[chosen],
-            "precision": used,
-            "masks": sorted(bags[0].masks + bags[1].masks * chosen),
-            "warning": " ".join(warnings),
-        }
-        made = {"method": "unet", "settings": shard.recipe["settings"], "fold": fold}
-        model.cpu().save(unit, {**facts, **made}, trained_on=manifest(trained)["recipe"])
-        return {**facts, "trained_on": read[0], "chosen_on": read[1]}
 
-    commit(decoder, shard, make, upstream=[splits, folder, trained], only=set(placed))
-    shutil.rmtree(work, ignore_errors=True)
+    train_decoder(
+        teach,
+        decoder,
+        shard,
+        method="unet",
+        fold=fold,
+        classifier=trained,
+        splits=splits,
+        placed=placed,
+        sources=[folder, trained],
+        epochs=epochs,
+        precision=precision,
+        seed=seed,
+        device=device,
+        threads=threads,
+        work=work,
+    )
 
 
 if __name__ == "__main__":
