@@ -4,36 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from workflow.lib.backbones import build_backbone
+from tests.lib import located
+from tests.lib.located import SIDE, TILES
 from workflow.lib.cam_makers import CamMaker
 from workflow.lib.cams import CAMS, CamTally, upsample
-from workflow.lib.classifiers import Classifier
-from workflow.lib.clustering import fit
-from workflow.lib.consistency import Evidence, sample
 from workflow.lib.gradient_cams import smooth_grad_cam_pp
 
-SIDE = 64
 CPU = torch.device("cpu")
-TILES = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 SETTINGS = {"seed": 0, "smooth_samples": 2, "smooth_noise": 0.1, "score_channels": 3}
 
 
 @pytest.fixture(scope="module")
 def model():
-    """Strides of 2, 4, 8 and 16, with 64, 128, 256 and 512 channels."""
-    torch.manual_seed(0)
-    backbone = build_backbone("squeezenet1_1", checkpoint="random", weights=None, seed=0)
-    return Classifier(backbone, ["normal", "tumour"], tile_px=SIDE, mpp=1.0).eval()
+    return located.make_classifier()
 
 
 @pytest.fixture(scope="module")
 def shared(model):
-    """Evidence of 5 clusters of locations at a stride of 8."""
-    with torch.no_grad():
-        rows = sample([model.pyramid(TILES)[2]], 20, seed=0)
-    found, _ = fit(rows, clusters=5, pca=4, iterations=5, restarts=1, seed=0)
-    evidence = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
-    return Evidence(found, evidence, 8)
+    return located.share_evidence(model)
 
 
 @torch.inference_mode()
@@ -56,9 +44,8 @@ def test_every_method_gives_all_classes_and_the_logits_of_the_classifier(model, 
         assert set(np.unique(maps)) == {0, 1}
 
 
-def test_logits_are_not_the_mean_of_the_cam_where_the_head_takes_another(model, shared):
-    head = {"tile_px": SIDE, "mpp": 1.0, "pooling": "max"}
-    maximal = Classifier(model.backbone, model.classes, **head).eval()
+def test_logits_are_not_the_mean_of_the_cam_where_the_head_takes_another(shared):
+    maximal = located.make_classifier(pooling="max")
     for given in ({}, {"evidence": shared, "consistency": 0.7}):
         maps, logits = made(maximal, "cam", **given)
         assert np.array_equal(logits, maximal.logits(TILES).detach().numpy())

@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow.lib.backbones import build_backbone
+from tests.lib import located
 from workflow.lib.cams import upsample
-from workflow.lib.classifiers import Classifier
 from workflow.lib.clustering import fit
 from workflow.lib.clusters import Clusters
 from workflow.lib.consistency import (
@@ -16,13 +15,10 @@ from workflow.lib.consistency import (
     Pool,
     choose_level,
     locations,
-    look,
     sample,
 )
 
-SIDE = 64
 GENERATOR = torch.Generator().manual_seed(0)
-TILES = torch.rand(3, 3, SIDE, SIDE, generator=GENERATOR)
 
 
 def clusters(*centroids):
@@ -39,21 +35,12 @@ def tensor(values, *shape):
 
 @pytest.fixture(scope="module")
 def model():
-    """Strides of 2, 4, 8 and 16, with 64, 128, 256 and 512 channels."""
-    torch.manual_seed(0)
-    backbone = build_backbone("squeezenet1_1", checkpoint="random", weights=None, seed=0)
-    return Classifier(backbone, ["normal", "tumour"], tile_px=SIDE, mpp=1.0).eval()
+    return located.make_classifier()
 
 
 @pytest.fixture(scope="module")
 def shared(model):
-    """Evidence of 5 clusters of locations at a stride of 8."""
-    with torch.no_grad():
-        _, _, maps = look(model, TILES, 2)
-    rows = sample([maps], 20, seed=0)
-    found, _ = fit(rows, clusters=5, pca=4, iterations=5, restarts=1, seed=0)
-    evidence = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
-    return Evidence(found, evidence, 8)
+    return located.share_evidence(model)
 
 
 def pooled(order=(0, 1, 2), third=False):

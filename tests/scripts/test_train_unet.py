@@ -7,6 +7,7 @@ import torch
 
 from tests.scripts import cohort
 from tests.scripts.cohort import weights
+from workflow.lib import decoder_training
 from workflow.lib.classifiers import Classifier
 from workflow.lib.refiners import load_refiner
 from workflow.lib.tables import read_table
@@ -85,14 +86,14 @@ def test_an_edited_mask_trains_anew_and_one_of_a_tested_slide_does_not(trained, 
     recipe = manifest(folder)["recipe"]
     assert manifest(train(study, MASKS | {"p3": 7}))["recipe"] == recipe
     curves = {"curves": [{"epoch": 1, "split": "train", "loss": 0, "lr": 0}], "best_epoch": 1}
-    monkeypatch.setattr(script, "fit", lambda *_, **__: curves | {"validated": False})
+    monkeypatch.setattr(decoder_training, "fit", lambda *_, **__: curves | {"validated": False})
     assert manifest(train(study, MASKS | {"p1": 7}, out="d"))["recipe"] != recipe
 
 
 def test_a_checkpoint_of_other_masks_is_not_gone_on_from(trained, monkeypatch):
     study, _ = trained
     keys = []
-    monkeypatch.setattr(script, "fit", lambda *_, key, **__: keys.append(key) or 1 / 0)
+    monkeypatch.setattr(decoder_training, "fit", lambda *_, key, **__: keys.append(key) or 1 / 0)
     for masks in (MASKS, MASKS | {"p1": 7}, MASKS | {"p3": 7}):
         with pytest.raises(ZeroDivisionError):
             train(study, masks, out="e")

@@ -1,7 +1,6 @@
 """Areas that somebody drew on a slide: QuPath GeoJSON, ASAP XML, Aperio XML."""
 
 import gzip
-import json
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from workflow.lib.geojson import read_geometries
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ def read_areas(path: Path) -> list[Area]:
     try:
         if path.suffix.lower() == ".gz":
             content = gzip.decompress(content)
-        found = _xml_areas(content) if content.lstrip()[:1] == b"<" else _geojson_areas(content)
+        is_xml = content.lstrip()[:1] == b"<"
+        found = list(_xml_areas(content) if is_xml else _geojson_areas(content))
     except (ValueError, *DAMAGE) as error:
         raise ValueError(
             f"{path.name} is not a readable annotation file ({error}); export it again as GeoJSON"
@@ -63,40 +65,13 @@ def read_areas(path: Path) -> list[Area]:
     return kept
 
 
-def _geojson_areas(content: bytes) -> list[tuple[str, Area | None]]:
-    return list(_features(json.loads(content.decode("utf-8-sig")), ""))
-
-
-def _features(node: object, kind: str) -> Iterator[tuple[str, Area | None]]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _features(item, kind)
-        return
-    match node["type"]:
-        case "FeatureCollection":
-            yield from _features(node["features"], kind)
-        case "Feature":
-            if node["geometry"] is not None:
-                yield from _features(node["geometry"], class_name(node.get("properties") or {}))
-        case "GeometryCollection":
-            yield from _features(node["geometries"], kind)
-        case "MultiPolygon":
-            for rings in node["coordinates"]:
-                yield kind, _polygon(rings)
-        case "Polygon":
-            yield kind, _polygon(node["coordinates"])
-        case "Point" | "MultiPoint" | "LineString" | "MultiLineString":
-            yield kind, None
-        case other:
-            raise ValueError(f"{other!r} is not a GeoJSON type")
-
-
-def class_name(properties: dict) -> str:
-    """The class of a QuPath feature: a bare string, or an object with a name or names; or ""."""
-    given = properties.get("classification") or ""
-    if isinstance(given, dict):
-        given = given.get("name") or ": ".join(given.get("names") or [])
-    return str(given)
+def _geojson_areas(content: bytes) -> Iterator[tuple[str, Area | None]]:
+    for name, kind, coordinates in read_geometries(content):
+        if kind in ("Polygon", "MultiPolygon"):
+            polygons = coordinates if kind == "MultiPolygon" else [coordinates]
+            yield from ((name, _polygon(rings)) for rings in polygons)
+        else:
+            yield name, None
 
 
 def _polygon(rings: list) -> Area:

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.annotations import DAMAGE, class_name
+from workflow.lib.annotations import DAMAGE
+from workflow.lib.geojson import read_geometries
 from workflow.lib.pseudo_masks import BACKGROUND, FOREGROUND, IGNORE
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def read_points(path: Path) -> Points:
             found = list(_rows(content.decode("utf-8-sig")))
         else:
             content = gzip.decompress(content) if suffix == ".gz" else content
-            found = list(_features(json.loads(content.decode("utf-8-sig")), ""))
+            found = list(_drawn(content))
     except (ValueError, *DAMAGE) as error:
         raise ValueError(
             f"{path.name} is not a readable file of points ({error}); export it again as GeoJSON"
@@ -139,27 +139,13 @@ def _rows(text: str) -> Iterator[Found]:
         yield _point(row["class"], (row["x_px0"], row["y_px0"]))
 
 
-def _features(node: object, name: str) -> Iterator[Found | None]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _features(item, name)
-        return
-    match node["type"]:
-        case "FeatureCollection":
-            yield from _features(node["features"], name)
-        case "Feature":
-            if node["geometry"] is not None:
-                yield from _features(node["geometry"], class_name(node.get("properties") or {}))
-        case "GeometryCollection":
-            yield from _features(node["geometries"], name)
-        case "Point":
-            yield _point(name, node["coordinates"])
-        case "MultiPoint":
-            yield from (_point(name, place) for place in node["coordinates"])
-        case "Polygon" | "MultiPolygon" | "LineString" | "MultiLineString":
+def _drawn(content: bytes) -> Iterator[Found | None]:
+    for name, kind, coordinates in read_geometries(content):
+        if kind in ("Point", "MultiPoint"):
+            places = coordinates if kind == "MultiPoint" else [coordinates]
+            yield from (_point(name, place) for place in places)
+        else:
             yield None
-        case other:
-            raise ValueError(f"{other!r} is not a GeoJSON type")
 
 
 def _point(name: str, place: Sequence[float | str]) -> Found:
