@@ -3,7 +3,7 @@
 import pytest
 
 from tests.configs import edited, schema
-from workflow.lib.configuration import check_config, check_masks, schema_faults
+from workflow.lib.configuration import check_config, check_marks, schema_faults
 
 CONTRADICTIONS = {
     "labels permuted where there are none": (
@@ -115,8 +115,14 @@ def test_check_lists_all_contradictions():
     assert len(check_config(config)) == 3
 
 
-def test_methods_that_learn_from_masks_need_a_slide_that_has_one():
-    (fault,) = check_masks(["none", "unet", "negev"], masked=False)
-    assert fault.startswith("refine_masks.methods: unet learns from pixel masks, and no slide of")
-    assert check_masks(["none", "unet"], masked=True) == []
-    assert check_masks(["none", "negev"], masked=False) == []
+def test_methods_that_learn_from_marks_need_a_slide_that_has_some():
+    methods = ["none", "unet", "negev", "points"]
+    masks, points = check_marks(methods, masked=False, pointed=False)
+    assert masks.startswith("refine_masks.methods: unet learns from pixel masks, and no slide of")
+    assert points == (
+        "refine_masks.methods: points learns from points, and no slide of the sheet has any; give "
+        "some in its column points, or leave the method out"
+    )
+    assert check_marks(methods, masked=True, pointed=False) == [points]
+    assert check_marks(methods, masked=True, pointed=True) == []
+    assert check_marks(["none", "negev"], masked=False, pointed=False) == []

@@ -22,7 +22,8 @@ def label(bag, field=None, **changes):
 
 def bag_of(stores, negative, evidence=None):
     tiles = TileBag([f"s{k}" for k in range(len(stores))], stores, negative)
-    return cam_bag(tiles, evidence or [store.evidence() for store in stores], SIDE)
+    maps = evidence or [store.evidence() for store in stores]
+    return cam_bag(tiles, [each.__getitem__ for each in maps], SIDE)
 
 
 def test_thresholds_by_hand():
@@ -84,7 +85,7 @@ def test_labels_have_a_fourth_of_the_side_and_at_most_56_pixels(side, grid):
     store.attrs = {"tile_px": side, "mpp": 1.0}
     store.tiles = np.zeros((1, side, side, 3), np.uint8)
     tiles = TileBag(["a"], [store], [0])
-    assert label(cam_bag(tiles, [torch.ones(1, 4, 4)], side)).shape == (1, grid, grid)
+    assert label(cam_bag(tiles, [torch.ones(1, 4, 4).__getitem__], side)).shape == (1, grid, grid)
 
 
 def test_only_tiles_with_both_labels_count_as_mixed():

@@ -18,8 +18,12 @@ def cleaned(tile, **changes):
 
 
 def drop_small(mask, least, structure):
-    ids, _ = ndimage.label(mask, structure)
-    return mask & (np.bincount(ids.ravel())[ids] >= least)
+    """Without what is small and known whole: what touches the border goes on beyond it."""
+    ids, count = ndimage.label(mask, structure)
+    kept = np.bincount(ids.ravel(), minlength=count + 1) >= least
+    for edge in (ids[0], ids[-1], ids[:, 0], ids[:, -1]):
+        kept[edge] = True
+    return mask & kept[ids]
 
 
 @settings(max_examples=25, deadline=None)
@@ -47,6 +51,15 @@ def test_sizes_are_micrometres():
     assert found[10:15, 10:15] == pytest.approx(0.6)
     kept = cleaned(tile, min_object_um2=16, max_hole_um2=4, mpp=2.0)
     assert kept == pytest.approx(np.round(tile, 3))
+
+
+def test_what_goes_on_beyond_the_tile_stays():
+    tile = np.full((64, 64), 0.9)
+    tile[:20, :20] = 0.1  # background of unknown size in a corner
+    assert cleaned(tile, max_hole_um2=2000) == pytest.approx(np.round(tile, 3))
+    assert cleaned(1 - tile, min_object_um2=2000) == pytest.approx(np.round(1 - tile, 3))
+    whole = np.pad(tile, 5, constant_values=0.9)
+    assert cleaned(whole, max_hole_um2=2000) == pytest.approx(0.9)
 
 
 def test_what_is_flat_or_empty_stays():

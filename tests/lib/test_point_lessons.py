@@ -87,12 +87,12 @@ def test_only_tiles_that_something_is_learnt_from_are_kept(study):
     assert bag.tiles.names(range(len(bag.tiles))) == ["a", "n"]
     assert bag.pointed.tolist() == [True, True, False, False]
     assert bag.negative.tolist() == [False, False, True, True]
-    assert bag.counts == {"a": 2, "b": 0, "n": 0}
+    assert bag.counts == {"a": (1, 1), "b": (0, 0), "n": (0, 0)}
 
 
 def test_points_in_no_tile_are_told(study, caplog):
     opened(study)
-    assert "a: 1 of 3 points lie in no tile." in caplog.text
+    assert "a: 1 of 3 points reach no tile." in caplog.text
 
 
 def test_no_slides_no_tiles(study):
@@ -103,8 +103,9 @@ def test_no_slides_no_tiles(study):
 
 def test_with_a_cam_points_count_for_more():
     tiles = TileBag(["a"], [Store(1)], [0])
-    base = cam_bag(tiles, [torch.ones(1, 4, 4)], SIDE)  # the cam says: all foreground
-    bag = PointBag(base, {0: (np.array([[4.0, 4.0]]), np.array([0]))}, {"a": 1}, radius_px=3)
+    everywhere = torch.ones(1, 4, 4)  # the cam says: all foreground
+    base = cam_bag(tiles, [everywhere.__getitem__], SIDE)
+    bag = PointBag(base, {0: (np.array([[4.0, 4.0]]), np.array([0]))}, {"a": (1, 0)}, radius_px=3)
     cam = {"seeds": "cam", "background": "intended"}
     draw = make_sampler(**cam, **(PUBLISHED | {"foreground_pixels": 200}))
     seeds = make_point_sampler(draw)(bag.maps(torch.tensor([0])), torch.Generator().manual_seed(0))
@@ -140,7 +141,7 @@ def pointed_bag(stores, negative):
         for k, middle in enumerate(middles)
     }
     base = SeedBag(tiles, lambda k: torch.full((len(k), SIDE, SIDE), 0.5), thinned=False)
-    return PointBag(base, discs, {"s0": 2 * len(middles)}, radius_px=2)
+    return PointBag(base, discs, {"s0": (len(middles), len(middles))}, radius_px=2)
 
 
 def test_few_tiles_with_points_are_dealt_as_often_as_many_without():

@@ -18,7 +18,7 @@ LABELS = {"p": "tumour", "q": "tumour", "n": "normal"}
 def bag_of(*names, count=6):
     stores = [Store(count, red=name != "n", seed=k) for k, name in enumerate(names)]
     tiles = TileBag(list(names), stores, [int(name == "n") for name in names])
-    return cam_bag(tiles, [store.evidence() for store in stores], SIDE)
+    return cam_bag(tiles, [store.evidence().__getitem__ for store in stores], SIDE)
 
 
 def lesson_of(training, validation, *, consistency_weight=1.0, batch_size=6):

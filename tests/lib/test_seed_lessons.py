@@ -28,7 +28,7 @@ def decoder():
 
 def bag_of(stores, negative=None):
     tiles = TileBag([f"s{k}" for k in range(len(stores))], stores, negative or [0] * len(stores))
-    return cam_bag(tiles, [store.evidence() for store in stores], SIDE)
+    return cam_bag(tiles, [store.evidence().__getitem__ for store in stores], SIDE)
 
 
 def lesson_of(training, validation, sampler=None, augmentation=STILL, kind=SeedLesson):
@@ -100,7 +100,7 @@ def test_image_and_map_are_turned_and_cut_together_and_only_the_image_changes_co
 
 def test_tiles_without_evidence_get_no_foreground_seed():
     tiles = TileBag(["a"], [Store(2)], [0])
-    bag = cam_bag(tiles, [torch.stack([torch.zeros(4, 4), torch.ones(4, 4)])], SIDE)
+    bag = cam_bag(tiles, [torch.stack([torch.zeros(4, 4), torch.ones(4, 4)]).__getitem__], SIDE)
     lesson = lesson_of(bag, bag, lambda maps, _: torch.ones(maps.shape, dtype=torch.int64))
     lesson.model.eval()
     losses = [
@@ -143,7 +143,7 @@ def test_it_learns_where_from_seeds_and_that_negative_slides_hold_nothing(tmp_pa
     stores = [Store(24), Store(24, red=False, seed=1)]
     tiles = TileBag(["positive", "negative"], stores, [0, 1])
     if kind == "cam":
-        bag = cam_bag(tiles, [store.evidence() for store in stores], SIDE)
+        bag = cam_bag(tiles, [store.evidence().__getitem__ for store in stores], SIDE)
     else:
         bag = mask_bag(tiles, [store.masks() for store in stores])
     sampler = make_sampler(seeds=kind, background="intended", **PUBLISHED)

@@ -163,7 +163,7 @@ def test_consistent_cams_are_finer_and_mixed_as_said(finished, corrected):
     store = Tiles(corrected.tiles.parent / "p3" / "tiles.zarr")
     with torch.no_grad():
         tiles = to_input(store.batch(range(len(store))), torch.device("cpu"))
-        own, _, maps = look(model, tiles, 2)
+        own, maps = look(model, tiles, 2)
     own = torch.nn.functional.interpolate(own, (8, 8), mode="bilinear")
     expected = (own + shared.of(maps)) / 2
     found = cams_of(corrected, "p3")["cams"][:]

@@ -51,7 +51,7 @@ def test_evidence_is_the_weighted_mean_of_the_cams_in_each_cluster(pooled):
     total, weight = np.zeros((6, 2)), np.zeros(6)
     for slide, rows in (("n1", [0, 1, 2, 3, 4]), ("p1", [0, 1, 3, 4])):
         pixels = Tiles(study.tiles.parent / slide / "tiles.zarr").batch(rows)
-        cams, _, maps = look(model, to_input(pixels, torch.device("cpu")), 2)
+        cams, maps = look(model, to_input(pixels, torch.device("cpu")), 2)
         assert maps.shape[2:] == (CELLS, CELLS)
         own = torch.nn.functional.interpolate(cams, (CELLS, CELLS), mode="bilinear")
         ids, _ = assign(locations(maps), found.clusters)
@@ -115,7 +115,7 @@ def test_a_stride_that_no_map_has_is_a_sentence(study):
         study.pool_evidence(stride=1)
 
 
-@pytest.mark.parametrize("which", [0, 2])
+@pytest.mark.parametrize("which", [0, 1])
 def test_what_is_not_finite_names_the_slides(study, monkeypatch, which):
     def sick(*arguments):
         found = look(*arguments)

@@ -125,9 +125,16 @@ def test_points_that_were_refused_are_warned_of(study):
     assert facts["warning"] == "n1: no good." and facts["masks"] == ["p1"]
 
 
-def test_a_fold_without_points_stops_with_a_sentence(study):
-    mark(study, {"p3": POINTS["p3"]})
-    with pytest.raises(ValueError, match="Fold 0 has no point in a tile of a training slide; fill"):
+@pytest.mark.parametrize(
+    "points",
+    [
+        {"p3": POINTS["p3"]},  # of a slide that is tested
+        {"p1": ([[10, 10]], [0]), "n1": ([[10, 10]], [0])},  # of the background alone
+    ],
+)
+def test_a_fold_without_points_of_the_foreground_stops_with_a_sentence(study, points):
+    mark(study, points)
+    with pytest.raises(ValueError, match="Fold 0 has no point of the foreground in a tile"):
         train(study)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from workflow.lib.affinities import TERMS, pair_losses
-from workflow.lib.augmentation import cut, jitter_colour, orient
+from workflow.lib.augmentation import augment
 from workflow.lib.bags import TileBag
 from workflow.lib.devices import mixed
 from workflow.lib.fitting import full_batches, parameter_groups
@@ -72,13 +72,9 @@ class AffinityLesson:
         tiles = to_input(pixels, self.device)
         labels = self.training[1][indices].to(tiles)[:, None]
         labels = functional.interpolate(labels, tiles.shape[-2:], mode="nearest-exact")
-        turn = {name: self.augmentation[name] for name in ("flips", "rotations")}
-        turned = orient(torch.cat([tiles, labels], dim=1), **turn, generator=generator)
-        turned = cut(turned, self.augmentation["crop"], generator=generator)
-        tiles, labels = turned[:, :3], turned[:, 3:]
-        if strength := self.augmentation["colour_jitter"]:
-            tiles = jitter_colour(tiles, strength, generator=generator)
-        return self._judge(tiles, labels)
+        both = torch.cat([tiles, labels], dim=1)
+        both = augment(both, **self.augmentation, generator=generator)
+        return self._judge(both[:, :3], both[:, 3:])
 
     def recall(self) -> dict[str, float]:
         """The mean of every term over the batches since the last call."""

@@ -22,6 +22,7 @@ def augment(
 ) -> torch.Tensor:
     """Augment square RGB tiles (B, 3, t, t), float in 0..1: (B, 3, s, s) in the same range.
 
+    Further planes (B, 3 + P, t, t), such as labels, are turned and cut with their tile.
     flips: mirror left-right and up-down, each for half of the tiles
     rotations: turn by 0, 90, 180 or 270 degrees, exactly
     crop: share of the side that `cut` keeps; with 1, s is t
@@ -30,7 +31,8 @@ def augment(
     tiles = orient(tiles, flips=flips, rotations=rotations, generator=generator)
     tiles = cut(tiles, crop, generator=generator)
     if colour_jitter:
-        tiles = jitter_colour(tiles, colour_jitter, generator=generator)
+        coloured = jitter_colour(tiles[:, :3], colour_jitter, generator=generator)
+        tiles = torch.cat([coloured, tiles[:, 3:]], dim=1) if tiles.shape[1] > 3 else coloured
     return tiles
 
 

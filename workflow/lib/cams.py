@@ -12,12 +12,16 @@ location speaks for a class, in a unit of that class and method. Two classes can
 it, so that these maps are scaled by `minmax` whatever is asked for.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch.nn import functional
+
+from workflow.lib.stores import open_group
+from workflow.lib.units import manifest
 
 Scale = Literal["minmax", "softmax"]
 Cam = Literal[
@@ -69,6 +73,14 @@ def scale_of(cam: str, asked: Scale) -> Scale:
     return asked if cam == "cam" else "minmax"
 
 
+def is_flat(facts: Mapping, scale: Scale) -> bool:
+    """Whether the maps of a slide have no contrast where they are scaled by it: they say nothing.
+
+    facts: what make_cams noted of the slide; scale: of the cams, see scale_of.
+    """
+    return scale_of(facts["cam"], scale) == "minmax" and facts["high"] <= facts["low"]
+
+
 def slide_evidence(
     cams: np.ndarray, classes: Sequence[str], facts: Mapping, *, scale: Scale
 ) -> torch.Tensor:
@@ -80,6 +92,13 @@ def slide_evidence(
     of, scale = list(classes).index(facts["class"]), scale_of(facts["cam"], scale)
     bounds = {"low": facts["low"], "high": facts["high"]}
     return scale_cams(torch.from_numpy(cams), of, scale=scale, **bounds)
+
+
+def open_evidence(unit: Path, scale: Scale) -> Callable[[slice], torch.Tensor]:
+    """Reads evidence (n, h, w) float32 in 0..1 of some tiles of the slide with cams in `unit`."""
+    group, facts = open_group(unit / "cams.zarr"), manifest(unit)["facts"]
+    cams, classes = group["cams"], group.attrs["classes"]
+    return lambda rows: slide_evidence(cams[rows], classes, facts, scale=scale)
 
 
 def upsample(cams: torch.Tensor, tile_px: int) -> torch.Tensor:

@@ -54,13 +54,15 @@ def check_config(config: dict) -> list[str]:
     ]
 
 
-def check_masks(methods: Iterable[str], *, masked: bool) -> list[str]:
-    """A sentence for each method that learns from pixel masks where no slide is `masked`."""
+def check_marks(methods: Iterable[str], *, masked: bool, pointed: bool) -> list[str]:
+    """A sentence for each method that learns from what no slide has: pixel masks, or points."""
+    needs = dict.fromkeys(SUPERVISED, ("pixel masks", "mask", masked))
+    needs["points"] = ("points", "points", pointed)
     return [
-        f"refine_masks.methods: {method} learns from pixel masks, and no slide of the sheet has "
-        "one; give some in its column mask, or leave the method out"
+        f"refine_masks.methods: {method} learns from {needs[method][0]}, and no slide of the sheet "
+        f"has any; give some in its column {needs[method][1]}, or leave the method out"
         for method in methods
-        if method in SUPERVISED and not masked
+        if method in needs and not needs[method][2]
     ]
 
 

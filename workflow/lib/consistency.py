@@ -92,10 +92,10 @@ class Pool:
 
 def look(
     classifier: Classifier, tiles: torch.Tensor, level: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cams (B, C, h', w'), logits (B, C) and one map of the pyramid (B, D, h, w), in one pass."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cams (B, C, h', w') and one map of the pyramid (B, D, h, w), in one pass."""
     pyramid = classifier.pyramid(tiles)
-    return classifier.cam_of(pyramid[-1]), classifier.logits_of(pyramid[-1]), pyramid[level]
+    return classifier.cam_of(pyramid[-1]), pyramid[level]
 
 
 def _resize(cams: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

@@ -25,15 +25,20 @@ def clean(
 
     Each level set is opened with a disc of diameter open_um (below 2 pixels: not at all), loses
     objects smaller than min_object_um2 and holes smaller than max_hole_um2. Neighbours are 8 for
-    objects and 4 for holes. mpp: um per pixel.
+    objects and 4 for holes. What touches the border of the tile goes on beyond it, nobody knows how
+    far: it stays. mpp: um per pixel.
     """
     radius = int(open_um / mpp / 2)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     found = []
     for tile in np.round(evidence.float().cpu().numpy() * LEVELS).astype(np.uint16):
         opened = cv2.morphologyEx(tile, cv2.MORPH_OPEN, disc) if radius else tile
-        kept = area_opening(opened, _pixels(min_object_um2, mpp), connectivity=2)
-        found.append(area_closing(kept, _pixels(max_hole_um2, mpp), connectivity=1))
+        least, most = (_pixels(area, mpp) for area in (min_object_um2, max_hole_um2))
+        rim = -(-max(least, most) // (4 * tile.shape[0])) + 1  # as large as what is looked for
+        framed = np.pad(opened, rim, constant_values=LEVELS)
+        kept = area_opening(framed, least, connectivity=2)[rim:-rim, rim:-rim]
+        framed = np.pad(kept, rim, constant_values=0)
+        found.append(area_closing(framed, most, connectivity=1)[rim:-rim, rim:-rim])
     levels = np.stack(found) if found else np.zeros(evidence.shape)
     return torch.from_numpy(levels.astype(np.float32) / LEVELS).to(evidence.device)
 

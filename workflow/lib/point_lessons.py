@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from workflow.lib.bags import TileBag, balanced_order, open_bag
+from workflow.lib.cams import open_evidence
 from workflow.lib.negev import NO_SEED, thin_seeds
 from workflow.lib.points import draw_discs, meet_tiles
 from workflow.lib.pseudo_masks import BACKGROUND, FOREGROUND
-from workflow.lib.seed_bags import SeedBag, cam_bag, read_evidence
+from workflow.lib.seed_bags import SeedBag, cam_bag
 from workflow.lib.seed_lessons import Sample, SeedLesson
 from workflow.lib.stores import open_group
 from workflow.lib.units import usable
@@ -27,16 +28,18 @@ MARKED = {BACKGROUND: -1.0, FOREGROUND: 2.0}
 UNSURE = 0.5  # where there is neither a cam nor a mark
 
 Discs = dict[int, tuple[np.ndarray, np.ndarray]]  # tile of a bag -> centres in px of it, sides
+Counts = tuple[int, int]
 
 
 class PointBag(SeedBag):
     """Tiles with maps of evidence in which the discs around points are MARKED.
 
-    base: a bag with maps in 0..1; discs: points of its tiles; counts: slide -> points in its tiles.
+    base: a bag with maps in 0..1; discs: points of its tiles
+    counts: slide -> how many points of BACKGROUND and of FOREGROUND are learnt from
     """
 
     def __init__(
-        self, base: SeedBag, discs: Discs, counts: Mapping[str, int], *, radius_px: float
+        self, base: SeedBag, discs: Discs, counts: Mapping[str, Counts], *, radius_px: float
     ) -> None:
         super().__init__(base.tiles, self._marked, thinned=False)
         self.base, self.discs, self.counts, self.radius_px = base, discs, counts, radius_px
@@ -66,9 +69,11 @@ def open_point_bag(
     """The tiles of the slides `placed`, rows of splits.tsv by slide, with their points.
 
     tiles, points, cams: stage folders with a unit per slide. Without cams, only tiles that a disc
-    reaches and those of negative slides are kept: nothing is learnt from the others.
+    reaches and those of negative slides are kept: nothing is learnt from the others. A slide whose
+    points cannot be used has none. All of a negative slide is background already, so that its
+    points teach nothing and do not count.
     """
-    slides = usable(points, placed if cams is None else usable(cams, placed))
+    slides = placed if cams is None else usable(cams, placed)
     bag = open_bag(tiles, {slide: placed[slide]["label"] == negative for slide in slides})
     side, mpp = (bag.stores[0].attrs[key] if bag.slides else 1 for key in ("tile_px", "mpp"))
     discs, counts = _find_discs(bag, points, reach_px=radius_um / mpp)
@@ -78,14 +83,18 @@ def open_point_bag(
         discs = {new: discs[old] for new, old in enumerate(kept) if old in discs}
         base = SeedBag(bag, lambda k: torch.full((len(k), side, side), UNSURE), thinned=False)
     else:
-        evidence = [read_evidence(cams / slide, cam_scale) for slide in bag.slides]
+        evidence = [open_evidence(cams / slide, cam_scale) for slide in bag.slides]
         base = cam_bag(bag, evidence, side)
     return PointBag(base, discs, counts, radius_px=radius_um / mpp)
 
 
-def _find_discs(bag: TileBag, points: Path, *, reach_px: float) -> tuple[Discs, dict[str, int]]:
-    discs, counts = {}, {}
+def _find_discs(bag: TileBag, points: Path, *, reach_px: float) -> tuple[Discs, dict[str, Counts]]:
+    discs, counts = {}, dict.fromkeys(bag.slides, (0, 0))
+    negative = {bag.slides[number] for number in bag.slide[bag.label.bool()].tolist()}
+    marked = set(usable(points, bag.slides)) - negative
     for number, (slide, store) in enumerate(zip(bag.slides, bag.stores, strict=True)):
+        if slide not in marked:
+            continue
         group = open_group(points / slide / "points.zarr")
         places, sides = group["places_px0"][:] / store.attrs["scale"], group["sides"][:]
         mine = np.flatnonzero(bag.slide.numpy() == number)
@@ -95,10 +104,10 @@ def _find_discs(bag: TileBag, points: Path, *, reach_px: float) -> tuple[Discs, 
         for tile in np.unique(near):
             own = which[near == tile]
             discs[int(mine[tile])] = (places[own] - corners[tile], sides[own])
-        _, seen = meet_tiles(places, corners, **where, reach_px=0)
-        counts[slide] = len(np.unique(seen))
-        if lost := len(places) - counts[slide]:
-            log.warning("%s: %d of %d points lie in no tile.", slide, lost, len(places))
+        used = sides[np.unique(which)]
+        counts[slide] = int((used == BACKGROUND).sum()), int((used == FOREGROUND).sum())
+        if lost := len(places) - len(used):
+            log.warning("%s: %d of %d points reach no tile.", slide, lost, len(places))
     return discs, counts
 
 
@@ -112,13 +121,21 @@ def make_point_sampler(draw: Sample | None) -> Sample:
         if draw is None:
             seeds = torch.full(maps.shape, NO_SEED, dtype=torch.int64, device=maps.device)
         else:
-            evidence = maps.clamp(0, 1)
+            evidence = _without_marks(maps)
             seeds = thin_seeds(draw(evidence, generator), evidence, generator)
         for side, value in MARKED.items():
             seeds[maps == value] = side
         return seeds
 
     return sample
+
+
+def _without_marks(maps: torch.Tensor) -> torch.Tensor:
+    """The evidence (B, t, t) in 0..1 of maps, at marked pixels the mean of the others of a tile."""
+    free = (maps >= 0) & (maps <= 1)
+    share = free.sum(dim=(1, 2)).clamp(min=1)
+    mean = torch.where(free, maps, 0).sum(dim=(1, 2)) / share
+    return torch.where(free, maps, mean[:, None, None])
 
 
 class PointLesson(SeedLesson):

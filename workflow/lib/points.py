@@ -98,14 +98,16 @@ def meet_tiles(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which points (P, 2) are within `reach_px` of which tiles, corners (N, 2), all in store px.
 
-    Indices of tiles and of points, (M,) each, in the order of tiles. A point on the far border of
+    Indices of tiles and of points, (M,) each, in the order of points. A point on the far border of
     a tile belongs to the next one.
     """
-    inside = np.ones((len(corners_px), len(places_px)), bool)
-    for axis in range(2):
-        offset = places_px[None, :, axis] - corners_px[:, None, axis]
-        inside &= (offset >= -reach_px) & (offset < tile_px + reach_px)
-    return np.nonzero(inside)
+    tiles = [np.empty(0, np.int64)]
+    for place in places_px:  # few, where tiles are many
+        offset = place - corners_px
+        near = ((offset >= -reach_px) & (offset < tile_px + reach_px)).all(axis=1)
+        tiles.append(np.flatnonzero(near))
+    met = [len(found) for found in tiles[1:]]
+    return np.concatenate(tiles), np.repeat(np.arange(len(places_px)), met)
 
 
 def draw_discs(

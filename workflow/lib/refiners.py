@@ -1,8 +1,8 @@
 """From evidence to a probability per pixel: what each method of the refine stage does to tiles.
 
 A refiner takes RGB tiles (B, 3, t, t) float in 0..1 and their evidence (B, t, t) float in 0..1, and
-gives a probability (B, t, t) in 0..1. A learnt one may look at the tiles alone; one of BLIND looks
-at the evidence alone, so that its tiles need not be read and are None.
+gives a probability (B, t, t) in 0..1. One that is not SPREADING (names.py) looks at the tiles alone
+and gets nothing else; one of BLIND looks at the evidence alone, and its tiles are None.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from workflow.lib.random_walks import spread
 from workflow.lib.region_decoders import load_region_decoder
 from workflow.lib.unets import load_unet
 
-Refiner = Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
+Refiner = Callable[..., torch.Tensor]
 
 BLIND = ("none", *CAMS, "morphology")
 
@@ -61,4 +61,4 @@ def load_refiner(
         load = {"rpnet": load_region_decoder, "unet": load_unet}.get(method, load_decoder)
         model = load(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)
-    return lambda tiles, _: model.probability(tiles)
+    return model.probability

@@ -9,11 +9,13 @@ import torch
 import zarr
 
 from workflow.lib.bags import TileBag, open_bag
-from workflow.lib.cams import slide_evidence, upsample
+from workflow.lib.cams import is_flat, open_evidence, upsample
 from workflow.lib.stores import open_group
 from workflow.lib.units import manifest, usable
 
 log = logging.getLogger(__name__)
+
+Read = Callable[[slice], torch.Tensor]
 
 
 class SeedBag:
@@ -30,12 +32,18 @@ class SeedBag:
         self.negative = tiles.label.bool()
 
 
-def cam_bag(tiles: TileBag, evidence: Sequence[torch.Tensor], tile_px: int) -> SeedBag:
-    """Seeds from cams: `evidence` holds (N, h, w) float in 0..1 for each slide of `tiles`."""
-    rows = [torch.from_numpy(tiles.row[tiles.slide.numpy() == k]) for k in range(len(evidence))]
-    kept = [maps[mine] for maps, mine in zip(evidence, rows, strict=True)]
-    cams = torch.cat(kept) if kept else torch.zeros(0, 1, 1)
-    return SeedBag(tiles, lambda indices: upsample(cams[indices], tile_px), thinned=True)
+def cam_bag(tiles: TileBag, evidence: Sequence[Read], tile_px: int) -> SeedBag:
+    """Seeds from cams: `evidence` reads rows of (N, h, w) float in 0..1 for each slide of `tiles`.
+
+    It is read as it is needed, as tiles are: memory does not grow with the cohort.
+    """
+
+    def maps(indices: torch.Tensor) -> torch.Tensor:
+        where = zip(tiles.slide[indices].tolist(), tiles.row[indices.numpy()], strict=True)
+        found = [evidence[slide](slice(row, row + 1)) for slide, row in where]
+        return upsample(torch.cat(found), tile_px)
+
+    return SeedBag(tiles, maps, thinned=True)
 
 
 def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
@@ -60,7 +68,8 @@ def open_seed_bags(
     """The training and the validation slides, from their units in the folders given.
 
     placed: rows of splits.tsv by slide. cam_scale: how cams become evidence; None where
-    `evidence` holds pseudo-masks. Slides whose unit is not usable are left out.
+    `evidence` holds pseudo-masks. Slides whose unit is not usable are left out, and slides with a
+    finding whose evidence has no contrast: it would all be taken for background.
     Raises ValueError, naming `fold`, when there is no training tile.
     """
     about = {"negative": negative, "cam_scale": cam_scale}
@@ -82,16 +91,16 @@ def _open(
     cam_scale: str | None,
 ) -> SeedBag:
     slides = usable(evidence, [s for s, row in placed.items() if row["split"] == split])
-    bag = open_bag(tiles, {slide: placed[slide]["label"] == negative for slide in slides})
+    negatives = {slide: placed[slide]["label"] == negative for slide in slides}
+    if cam_scale is not None:
+        for slide in [slide for slide in slides if not negatives[slide]]:
+            if is_flat(manifest(evidence / slide)["facts"], cam_scale):
+                log.warning("%s is left out: its evidence has no contrast.", slide)
+                del negatives[slide]
+    bag = open_bag(tiles, negatives)
     log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slides))
     if cam_scale is None:
         groups = [open_group(evidence / slide / "pseudo_masks.zarr") for slide in bag.slides]
         return mask_bag(bag, [group["pseudo_masks"] for group in groups])
-    cams = [read_evidence(evidence / slide, cam_scale) for slide in bag.slides]
+    cams = [open_evidence(evidence / slide, cam_scale) for slide in bag.slides]
     return cam_bag(bag, cams, bag.stores[0].attrs["tile_px"] if bag.slides else 1)
-
-
-def read_evidence(unit: Path, scale: str) -> torch.Tensor:
-    """Evidence (N, h, w) float32 in 0..1 of the slide whose cams are in the folder `unit`."""
-    group, facts = open_group(unit / "cams.zarr"), manifest(unit)["facts"]
-    return slide_evidence(group["cams"][:], group.attrs["classes"], facts, scale=scale)

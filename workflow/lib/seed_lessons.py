@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from workflow.lib.augmentation import cut, jitter_colour, orient
+from workflow.lib.augmentation import augment
 from workflow.lib.decoders import Decoder
 from workflow.lib.devices import mixed
 from workflow.lib.fitting import derive_seed, full_batches, parameter_groups
@@ -37,7 +37,7 @@ def make_sampler(
         )
     if seeds == "pseudo_mask":
         return lambda maps, generator: sample_mask_seeds(maps, **counts, generator=generator)
-    raise ValueError(f"negev.seeds is {seeds!r}; write cam or pseudo_mask")
+    raise ValueError(f"train_negev.seeds is {seeds!r}; write cam or pseudo_mask")
 
 
 class SeedLesson:
@@ -98,13 +98,9 @@ class SeedLesson:
     ) -> torch.Tensor:
         tiles = to_input(pixels, self.device)
         maps = self.training.maps(indices).to(self.device, tiles.dtype)
-        turn = {name: self.augmentation[name] for name in ("flips", "rotations")}
-        turned = orient(torch.cat([tiles, maps[:, None]], dim=1), **turn, generator=generator)
-        turned = cut(turned, self.augmentation["crop"], generator=generator)
-        tiles, maps = turned[:, :3], turned[:, 3]
-        if strength := self.augmentation["colour_jitter"]:
-            tiles = jitter_colour(tiles, strength, generator=generator)
-        return self._terms(self.training, indices, tiles, maps, generator)[0]
+        both = torch.cat([tiles, maps[:, None]], dim=1)
+        both = augment(both, **self.augmentation, generator=generator)
+        return self._terms(self.training, indices, both[:, :3], both[:, 3], generator)[0]
 
     def recall(self) -> dict[str, float]:
         """The mean of every term over the batches since the last call."""

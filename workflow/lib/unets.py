@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import CHANNELS, Decoder
-from workflow.lib.saved_models import load_model, save_model
+from workflow.lib.saved_models import check_start, load_model, save_model
 
 Encoder = Literal["frozen", "trained"]
 
@@ -77,12 +77,7 @@ def load_unet(folder: Path, classifier: Classifier, *, trained_on: str) -> UNet:
     """
 
     def build(record: dict) -> UNet:
-        if record["classifier"] != trained_on:
-            raise ValueError(
-                f"{folder / 'model.safetensors'} started from another classifier "
-                f"({record['classifier'][:12]}, not {trained_on[:12]}); train the U-Net of this "
-                "fold anew"
-            )
+        check_start(folder, record, trained_on)
         made = {key: record[key] for key in ("encoder", "context_px")}
         return UNet(classifier, record["channels"], **made)
 

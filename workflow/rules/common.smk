@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 
 from workflow.lib.checkpoints import identity as checkpoint_identity
-from workflow.lib.configuration import check_config, check_masks, schema_faults
+from workflow.lib.configuration import check_config, check_marks, schema_faults
 from workflow.lib.explanation import note_change, recorded_recipe
 from workflow.lib.identity import Identities
 from workflow.lib.permutation import permute_labels
@@ -48,7 +48,8 @@ FOLDS = range(count_folds(list(SLIDES.values()), config["split_patients"]["folds
 CAMS = config["make_cams"]["methods"]  # later stages build on the first; others are compared
 REFINERS = config["refine_masks"]["methods"] if LABELLED else []
 METHODS = REFINERS + CAMS[1:] * LABELLED
-if problems := check_masks(METHODS, masked=any(slide.mask for slide in SLIDES.values())):
+MARKED = {name: any(getattr(s, name) for s in SLIDES.values()) for name in ("mask", "points")}
+if problems := check_marks(METHODS, masked=MARKED["mask"], pointed=MARKED["points"]):
     raise WorkflowError("\n".join(problems))
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []

@@ -8,12 +8,12 @@ From what the classifier saw to every pixel, by one method or several side by si
                                                         a method is a refiner or a cam beside the first
 """
 
-from workflow.lib.names import UNLEARNT
+from workflow.lib.names import SPREADING, UNLEARNT
 
 
 def refine_settings(wildcards):
-    """The settings that a method reads: those of every method, and its own section."""
-    read = ("downsample", "cam_scale", wildcards.method)
+    """The settings that a method reads: the scale of evidence that it spreads, its own section."""
+    read = ["downsample", wildcards.method] + ["cam_scale"] * (wildcards.method in SPREADING)
     return {key: value for key, value in config["refine_masks"].items() if key in read}
 
 

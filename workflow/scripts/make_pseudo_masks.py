@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.cams import scale_of, slide_evidence, upsample
+from workflow.lib.cams import is_flat, slide_evidence, upsample
 from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.pseudo_masks import (
@@ -53,8 +53,7 @@ def make_pseudo_masks(
         classes = source.attrs["classes"]
         side, count, quality = store.attrs["tile_px"], len(store), Quality()
         is_negative = negative is not None and slide.label == negative
-        is_relative = scale_of(facts["cam"], cam_scale) == "minmax"
-        is_flat = is_relative and facts["high"] <= facts["low"]
+        says_nothing = is_flat(facts, cam_scale)
 
         def blocks() -> Iterator[np.ndarray]:
             for start in range(0, count, BLOCK):
@@ -64,7 +63,7 @@ def make_pseudo_masks(
                 masks = threshold_cams(evidence, foreground=foreground, background=background)
                 if is_negative:
                     masks[:] = BACKGROUND
-                elif is_flat:
+                elif says_nothing:
                     masks[:] = IGNORE
                 masks[store.bad[start : start + BLOCK]] = IGNORE
                 quality.add(masks, evidence)

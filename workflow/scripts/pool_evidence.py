@@ -58,7 +58,7 @@ def pool_evidence(
         def views(chosen: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
             for indices, pixels in read_ahead(bag.read, chosen.split(batch)):
                 with torch.inference_mode():
-                    cams, _, maps = look(model, to_input(pixels, where), level)
+                    cams, maps = look(model, to_input(pixels, where), level)
                 if not (torch.isfinite(cams).all() and torch.isfinite(maps).all()):
                     raise ValueError(
                         f"What the classifier of fold {fold} makes of tiles of "

@@ -2,13 +2,12 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from workflow.lib.cams import scale_of, shrink, slide_evidence, upsample
+from workflow.lib.cams import open_evidence, scale_of, shrink, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.codes import to_codes
 from workflow.lib.devices import prepare
@@ -19,7 +18,7 @@ from workflow.lib.names import SPREADING, UNLEARNT
 from workflow.lib.refiners import BLIND, Refiner, load_refiner, make_refiner
 from workflow.lib.shard import Shard, visit
 from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
+from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
 from workflow.lib.tables import read_table
 from workflow.lib.units import manifest
 
@@ -38,7 +37,7 @@ def refine_masks(
     fold: int,
     method: str,
     downsample: int,
-    cam_scale: str,
+    cam_scale: str | None = None,
     morphology: dict | None = None,
     crf: dict | None = None,
     irn: dict | None = None,
@@ -56,7 +55,7 @@ def refine_masks(
     only = set(in_fold(read_table(splits), fold, "val", "test"))
     if (method in UNLEARNT) != (decoder is None):
         raise ValueError(f"method {method} comes {'with' if decoder else 'without'} a decoder")
-    where = prepare(device, threads=threads)
+    where, spreads = prepare(device, threads=threads), method in SPREADING
     settings = {"morphology": morphology, "crf": crf, "irn": irn}.get(method) or {}
     masks = [] if decoder is None else manifest(decoder.with_suffix(""))["facts"]["masks"]
 
@@ -72,34 +71,24 @@ def refine_masks(
         learnt = decoder.with_suffix("")
         return load_refiner(method, settings, learnt, network(), trained_on=identity, device=where)
 
-    def read_evidence(slide: Slide, side: int) -> Callable[[slice], torch.Tensor]:
-        unit = cams.parent / slide.slide
-        stored, facts = open_group(unit / "cams.zarr"), manifest(unit)["facts"]
-        about = (stored.attrs["classes"], facts)
-
-        def read(rows: slice) -> torch.Tensor:
-            return upsample(slide_evidence(stored["cams"][rows], *about, scale=cam_scale), side)
-
-        return read
-
     def maps(slide: Slide, store: Tiles) -> Iterator[np.ndarray]:
         side, mpp = store.attrs["tile_px"], store.attrs["mpp"]
-        evidence = read_evidence(slide, side)
+        read = open_evidence(cams.parent / slide.slide, cam_scale) if spreads else None
         if method in BLIND:
             for start in range(0, len(store), batch):
-                part = evidence(slice(start, start + batch))
+                part = upsample(read(slice(start, start + batch)), side)
                 yield shrink(refiner(mpp)(None, part), downsample).numpy()
             return
         if decoder is not None:
             made_for = (network().tile_px, network().mpp)
             check_tiles(f"The decoder of fold {fold}", expects=made_for, tiles=(side, mpp))
         found = infer(
-            lambda pixels, seen: shrink(refiner(mpp)(pixels, seen), downsample),
+            lambda *given: shrink(refiner(mpp)(*given), downsample),
             store.batch,
             len(store),
             batch=batch,
             device=where,
-            beside=evidence,
+            beside=(lambda rows: upsample(read(rows), side)) if spreads else None,
         )
         yield from (block for _, block in found)
 
@@ -119,7 +108,7 @@ def refine_masks(
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
         facts = manifest(cams.parent / slide.slide)["facts"]
-        relative = method in SPREADING and scale_of(facts["cam"], cam_scale) == "minmax"
+        relative = spreads and scale_of(facts["cam"], cam_scale) == "minmax"
         quantity = "evidence" if relative else "probability"
         return {"tiles": len(store), "class": facts["class"], "quantity": quantity, "masks": masks}
 

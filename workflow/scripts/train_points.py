@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from workflow.lib.bags import open_bag
@@ -76,14 +77,16 @@ def train_points(
             cams=evidence,
             cam_scale=cam_scale,
         )
-        learnt_from = {slide: count for slide, count in bag.counts.items() if count}
-        if not learnt_from:
+        learnt_from = {slide: counts for slide, counts in bag.counts.items() if any(counts)}
+        background, foreground = np.sum([*learnt_from.values(), (0, 0)], axis=0).tolist()
+        if not foreground or not (background or bag.negative.any() or use_cam):
+            missing = "background, and no negative slide," if foreground else "foreground"
             raise ValueError(
-                f"Fold {fold} has no point in a tile of a training slide; fill the column points "
-                "of the sheet for more patients, or take points out of refine_masks.methods"
+                f"Fold {fold} has no point of the {missing} in a tile of a training slide; fill "
+                "the column points of the sheet for more patients, or take points out of "
+                "refine_masks.methods"
             )
-        count = sum(learnt_from.values())
-        log.info("train: %d points of %d slides.", count, len(learnt_from))
+        log.info("%d points of %d slides.", background + foreground, len(learnt_from))
         cam_seeds = make_sampler(seeds="cam", background="intended", **drawing)
         lesson = PointLesson(
             Decoder(Classifier.load(trained)),
@@ -100,7 +103,7 @@ def train_points(
         refused = [manifest(marked / slide) for slide in sorted(placed)]
         warned = [found["sentence"] for found in refused if found["verdict"] == "E_POINTS"]
         facts = {"masks": sorted(learnt_from), "trained_on": bag.tiles.slides}
-        facts |= {"points": count, "warning": " ".join(warned)}
+        facts |= {"points": background + foreground, "warning": " ".join(warned)}
         return Taught(lesson, lesson.groups(learning_rate, weight_decay), facts)
 
     train_decoder(
