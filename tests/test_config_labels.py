@@ -16,6 +16,11 @@ CONTRADICTIONS = {
         "labels.negative: at level annotation, tiles that nobody marked need a class; name the "
         "negative one",
     ),
+    "permuted labels beside masks that are not": (
+        edited(labels__level="annotation", labels__permute=True),
+        "labels.permute: at level annotation masks teach which tile shows what, and they stay what "
+        "they are, so that labels are not without meaning; use level image or slide",
+    ),
     "more than all tiles": (
         edited(label_tiles__top_share=0.5, label_tiles__bottom_share=0.6),
         "label_tiles.top_share: 0.5 and bottom_share, 0.6, are more than the whole slide; use at "

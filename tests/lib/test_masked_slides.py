@@ -11,18 +11,18 @@ def write(folder, name, mask, verdict="ok"):
 
 
 def test_only_slides_that_a_fold_learnt_from_are_its_teachers(tmp_path):
-    indices = [tmp_path / f"fold{fold}" / f"{shard}.json" for fold in (0, 1) for shard in "xy"]
+    for name, mask in {"a": True, "b": True, "c": True, "plain": False}.items():
+        write(tmp_path, name, mask)
+    write(tmp_path, "lost", None, verdict="E_MPP")
     placed = []
     for fold, tested in (("0", "a"), ("1", "b")):
-        for name, mask in {"a": True, "b": True, "c": True, "plain": False}.items():
-            write(tmp_path / f"fold{fold}", name, mask)
+        for name in ("a", "b", "c", "plain", "lost"):
             split = "test" if name == tested else "val" if name == "c" else "train"
             placed.append({"fold": fold, "slide": name, "split": split})
-        write(tmp_path / f"fold{fold}", "lost", None, verdict="E_MPP")
-        placed.append({"fold": fold, "slide": "lost", "split": "train"})
+    indices = [tmp_path / "x.json", tmp_path / "y.json"]
     taught = teachers(indices, placed)
     assert taught == {"0": {"b", "c"}, "1": {"a", "c"}}
-    assert masked(tmp_path / "fold0", ["a", "plain", "never_made"]) == {"a"}
+    assert masked(tmp_path, ["a", "plain", "never_made"]) == {"a"}
     assert [count_masks(folds, taught) for folds in (["0"], ["0", "1"], ["2"])] == [2, 3, 0]
     assert count_masks(["0"], taught, {"c", "d"}, {"d"}) == 3
     assert teachers([], placed) == {} and count_masks(["0", "1"], {}) == 0

@@ -12,6 +12,7 @@ from workflow.lib.stores import create_group, create_tiles, write_rows
 from workflow.lib.tables import write_table
 from workflow.lib.verdicts import Quarantine
 from workflow.scripts.label_tiles import label_tiles
+from workflow.scripts.mark_tiles import mark_tiles
 from workflow.scripts.score_bags import score_bags
 from workflow.scripts.train_aggregator import train_aggregator
 
@@ -44,10 +45,8 @@ TRAINING = {
     "classes": CLASSES,
 }
 LABELLING = {
-    "level": "slide",
     "classes": CLASSES,
     "negative": "normal",
-    "annotated_share": 0.2,
     "top_share": 0.25,
     "bottom_share": 0.25,
 }
@@ -106,20 +105,27 @@ def score(root: Path, slides: list[Slide]) -> Path:
     return index.parent
 
 
-def label(root: Path, slides: list[Slide], **changed) -> Path:
-    """Label the tiles; their folder."""
-    settings = LABELLING | changed
+def label(root: Path, slides: list[Slide]) -> Path:
+    """Label the tiles by evidence; their folder."""
     index = root / "tile_labels" / "fold0" / "all.json"
-    bags = root / "bag_scores" / "fold0" / "all.json" if settings["level"] == "slide" else None
     label_tiles(
         root / "tiles" / "all.json",
         root / "splits.tsv",
-        bags,
+        root / "bag_scores" / "fold0" / "all.json",
         index,
-        shard=shard("label_tiles", slides, **settings),
+        shard=shard("label_tiles", slides, **LABELLING),
         fold=0,
-        **settings,
+        **LABELLING,
     )
+    return index.parent
+
+
+def mark(root: Path, slides: list[Slide]) -> Path:
+    """Label the tiles by masks; their folder."""
+    index = root / "tile_labels" / "marked" / "all.json"
+    settings = {"classes": CLASSES, "negative": "normal", "annotated_share": 0.2}
+    given = {"shard": shard("mark_tiles", slides, **settings), **settings}
+    mark_tiles(root / "tiles" / "all.json", index, **given)
     return index.parent
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from tests.scripts import outcome
 from workflow.lib.shard import visit
-from workflow.lib.stores import create_group, write_rows
+from workflow.lib.stores import create_group
 from workflow.lib.tables import METRICS, read_table
+from workflow.lib.tile_labels import write_labels
 from workflow.scripts.evaluate_classifier import evaluate_classifier
 
 TUMOUR = {  # probability of each of six tiles
@@ -141,15 +142,16 @@ def test_bags_have_rows_of_their_own(study):
 def test_tiles_are_scored_by_their_masks_and_every_row_says_how_many_taught(study):
     """The first three tiles of a tumour slide are marked, of b none is known."""
 
-    def work(slide, split, unit, fold):
-        group = create_group(unit / "tile_labels.zarr", {"classes": outcome.CLASSES, "fold": fold})
-        tumour = outcome.SLIDES[slide][1] == "tumour"
-        labels = np.where(np.arange(outcome.count(slide)) < 3, int(tumour), 0)
+    def work(slide, unit):
+        name = slide.slide
+        labels = np.where(np.arange(outcome.count(name)) < 3, slide.label == "tumour", 0)
         labels[5:] = -1
-        write_rows(group, "labels", np.full_like(labels, -1) if slide == "b" else labels)
-        return {"mask": slide in ("a2", "d", "e")}
+        write_labels(unit, np.full_like(labels, -1) if name == "b" else labels, outcome.CLASSES)
+        return {"mask": name in ("a2", "d", "e")}
 
-    rows = evaluate(study, level="annotation", tile_labels=write_units(study, "tile_labels", work))
+    marked = study / "tile_labels" / "marked" / "all.json"
+    visit(marked, outcome.shard("mark_tiles"), work, upstream=[study / "tiles"])
+    rows = evaluate(study, level="annotation", tile_labels=[marked])
     assert {key[1] for key in rows} == {"annotation", "tile"}
     # fold 0 learnt from d and e, fold 1 from a2 and, as validation, from b, which has no mask
     used = {key[0]: row["pixel_masks_used"] for key, row in rows.items()}

@@ -1,8 +1,7 @@
-"""train_aggregator, score_bags, label_tiles: from labels of slides, or masks, to those of tiles."""
+"""train_aggregator, score_bags, label_tiles: from labels of slides to those of tiles."""
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,7 +126,7 @@ def test_tiles_of_a_slide_are_labelled_by_evidence(study):
     found, facts = labels_of(folder, "t1"), manifest(folder / "t1")["facts"]
     assert [i for i, of in enumerate(found) if of == 1] == [0, 2, 3]
     assert found.count(0) == 2 and found.count(-1) == 7
-    assert facts == {"tiles": 12, "labelled": {"normal": 2, "tumour": 3}, "mask": False}
+    assert facts == {"tiles": 12, "labelled": {"normal": 2, "tumour": 3}}
     assert manifest(folder / "empty")["verdict"] == "ok_empty"
     bag = open_bag(root / "tiles", {"t1": 1, "n2": 0, "lost": 0}, None, folder)
     assert bag.label.tolist() == [0] * 8 + [of for of in found if of >= 0]
@@ -140,35 +139,3 @@ def test_bag_scores_of_another_fold_are_refused(study):
     file.write_text(file.read_text().replace('"fold": 0', '"fold": 1'))
     with pytest.raises(RuntimeError, match="t1 has bag scores of fold 1.*but fold 0"):
         label(root, slides)
-
-
-def test_tiles_are_labelled_by_masks(study, caplog):
-    root, slides = study
-    folder = label(root, slides, level="annotation")
-    assert labels_of(folder, "t4") == [
-        1,
-        -1,
-        1,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ]  # test slides too: for evaluation
-    assert labels_of(folder, "n1") == [0, -1, *[0] * 10]
-    assert labels_of(folder, "one") == [1]
-    assert "Nothing is learnt from the tiles of t2: it has no mask." in caplog.text
-    assert labels_of(folder, "t2") == [-1] * 9
-    used = {name: manifest(folder / name)["facts"].get("mask") for name in SLIDES}
-    assert [name for name, mask in used.items() if mask] == ["t1", "t3", "t4", "one"]
-
-
-def test_a_mask_that_cannot_be_used_is_named(study, caplog):
-    root, slides = study
-    broken = root / "broken.png"
-    broken.write_bytes(b"no picture")
-    slides = [replace(s, mask=broken) if s.slide == "t1" else s for s in slides]
-    folder = label(root, slides, level="annotation")
-    assert "Nothing is learnt from the tiles of t1: broken.png is not a readable" in caplog.text
-    assert set(labels_of(folder, "t1")) == {-1}

@@ -6,11 +6,11 @@ from tests.workflow.stages import CLASSIFIER, MASK_SCORES, REPORT
 from tests.workflow.study import Study
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
 
 LABELS = {"level": "slide", "classes": ["normal", "tumour"], "negative": "normal"}
 BAGS = {"labels": LABELS, "train_aggregator": {"epochs": 6, "hidden": 16, "patience": 6}}
 LABELLED = {"label_tiles"} | CLASSIFIER
+MARKED = {"mark_tiles"} | CLASSIFIER
 AGGREGATED = {"train_aggregator", "score_bags"} | LABELLED
 
 
@@ -41,7 +41,6 @@ def test_slides_are_bags_from_features_to_the_report(bagged):
         if unit.is_dir():
             labels = open_group(unit / "tile_labels.zarr")["labels"][:]
             assert set(labels) == ({0} if row["label"] == "normal" else {-1, 0, 1})
-            assert manifest(unit)["facts"]["mask"] is False
     measured = read_table(results / "metrics.tsv")
     of_slides = [
         r for r in measured if (r["level"], r["metric"], r["fold"]) == ("slide", "auroc", "all")
@@ -68,7 +67,7 @@ EDITS = {
     ),
     "tiles labelled by masks": (
         lambda s: s.edit_config("labels", level="annotation"),
-        LABELLED,
+        MARKED,
     ),
 }
 
@@ -83,7 +82,7 @@ def test_one_edit_of_a_study_of_bags_exactly_these_rules(study, name):
 def test_at_level_image_nothing_of_bags_or_masks_is_run(tmp_path):
     study = Study.make(tmp_path, slides=4)
     jobs = study.would_run()
-    assert not {"train_aggregator", "score_bags", "label_tiles"} & set(jobs)
+    assert not {"train_aggregator", "score_bags", "label_tiles", "mark_tiles"} & set(jobs)
 
 
 @pytest.mark.slow
@@ -102,6 +101,6 @@ def test_tiles_labelled_by_masks_say_so_in_every_number(study):
     # A mask of a slide reruns what was learnt from it.
     mask = sorted((study.folder / "cohort").rglob("*.png"))[1]
     mask.write_bytes(mask.read_bytes() + b"\0")
-    assert set(study.would_run()) == LABELLED | MASK_SCORES
-    study.edit_config("labels", annotated_share=0.5)
-    assert set(study.would_run()) == LABELLED | MASK_SCORES | REPORT
+    assert set(study.would_run()) == MARKED | MASK_SCORES
+    study.edit_config("mark_tiles", annotated_share=0.5)
+    assert set(study.would_run()) == MARKED | MASK_SCORES | REPORT

@@ -87,6 +87,11 @@ def _label_faults(config: dict) -> Iterator[str]:
             f"labels.level: {config['labels']['level']} says which tiles show a label, but "
             "labels.classes names none; write image for a study without labels"
         )
+    if config["labels"]["permute"] and config["labels"]["level"] == "annotation":
+        yield (
+            "labels.permute: at level annotation masks teach which tile shows what, and they stay "
+            "what they are, so that labels are not without meaning; use level image or slide"
+        )
     if config["labels"]["level"] == "annotation" and classes and negative is None:
         yield (
             "labels.negative: at level annotation, tiles that nobody marked need a class; name the "

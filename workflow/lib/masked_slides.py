@@ -7,25 +7,27 @@ from workflow.lib.units import manifest, usable
 
 
 def masked(tile_labels: Path, slides: Iterable[str]) -> frozenset[str]:
-    """Those of `slides` whose tile labels come from a pixel mask.
+    """Those of `slides` whose tile labels come from a pixel mask (mark_tiles).
 
-    tile_labels: the stage folder of a fold, with a unit per slide.
+    tile_labels: a folder with a unit per slide.
     """
-    found = usable(tile_labels, slides)
-    return frozenset(slide for slide in found if manifest(tile_labels / slide)["facts"]["mask"])
+    units = (tile_labels / slide for slide in usable(tile_labels, slides))
+    return frozenset(unit.name for unit in units if manifest(unit)["facts"].get("mask"))
 
 
 def teachers(indices: Iterable[Path], placed: Sequence[Mapping[str, str]]) -> dict[str, Set[str]]:
     """Fold -> the masked slides that its models learnt from or chose their epoch by.
 
-    indices: of tile labels, .../fold<n>/<shard>.json; placed: rows of splits.tsv. {} without any.
+    indices: of what mark_tiles made, in one folder; placed: rows of splits.tsv. {} without any.
     """
-    found = {}
-    for folder in sorted({index.parent for index in indices}):
-        fold = folder.name.removeprefix("fold")
-        learnt = [r["slide"] for r in placed if r["fold"] == fold and r["split"] != "test"]
-        found[fold] = masked(folder, learnt)
-    return found
+    learnt: dict[str, set[str]] = {}
+    for row in placed:
+        learnt.setdefault(row["fold"], set()).update([row["slide"]] * (row["split"] != "test"))
+    return {
+        fold: masked(folder, slides)
+        for folder in {index.parent for index in indices}
+        for fold, slides in learnt.items()
+    }
 
 
 def count_masks(folds: Iterable[str], taught: Mapping[str, Set[str]], *more: Set[str]) -> int:

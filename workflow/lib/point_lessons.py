@@ -64,7 +64,7 @@ def open_point_bag(
     negative: str | None,
     radius_um: float,
     cams: Path | None,
-    cam_scale: str,
+    cam_scale: str | None,
 ) -> PointBag:
     """The tiles of the slides `placed`, rows of splits.tsv by slide, with their points.
 

@@ -1,9 +1,13 @@
 """The label of each tile of a slide: from evidence, or from what somebody marked on the slide."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from math import ceil, floor
+from pathlib import Path
 
 import numpy as np
+
+from workflow.lib.stores import create_group, write_rows
 
 UNUSED = -1  # the label of a tile that nothing is learnt from
 BAND_PX = 1 << 26  # pixels of a mask that are held at a time
@@ -71,6 +75,14 @@ def marked_shares(
             y, x = positions_px[index] - (first, 0)
             shares[index] = marked[y : y + tile_px, x : x + tile_px].sum() / tile_px**2
     return shares
+
+
+def write_labels(folder: Path, labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """Write the labels (N,) of the tiles of a slide to its unit; how many tiles have each class."""
+    group = create_group(folder / "tile_labels.zarr", {"classes": list(classes)})
+    write_rows(group, "labels", labels.astype(np.int16))
+    found = Counter(labels.tolist())
+    return {name: found[index] for index, name in enumerate(classes)}
 
 
 def _bands(tops: np.ndarray, tile_px: int, most: int) -> list[list[int]]:

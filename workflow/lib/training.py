@@ -88,7 +88,7 @@ def check_classes(bag: TileBag, classes: Sequence[str], fold: int) -> None:
         raise ValueError(
             f"Fold {fold} has no training tile of class {', '.join(missing)}: its training slides "
             "are quarantined, hold too little tissue or, at labels.level annotation, have no mask "
-            "(verdicts.tsv and the logs of tile_slide and label_tiles say which). Add slides of "
+            "(verdicts.tsv and the logs of tile_slide and mark_tiles say which). Add slides of "
             "this class, or set split_patients.folds to fewer"
         )
 

@@ -4,24 +4,16 @@ What each tile of a slide shows, where a label is of the slide, or of what is ma
     gives   aggregators/fold{fold}.json              attention over the tiles of a slide (level slide)
             bag_scores/fold{fold}/{shard}.json       attention and evidence per tile, all slides
             tile_labels/fold{fold}/{shard}.json      a class per tile, -1 = not learnt from
+            tile_labels/marked/{shard}.json          the same by masks (level annotation)
 
 At level image every tile carries the label of its slide and none of this runs.
 """
 
 LEVEL = config["labels"]["level"]
-
-
-def tile_labels(*levels):
-    """Input function: labels of the tiles of a fold at these levels, of all folds without one."""
-    return lambda wildcards: (
-        expand(
-            f"{RESULTS}/tile_labels/fold{{fold}}/{{shard}}.json",
-            fold=wildcards.fold if "fold" in wildcards.keys() else FOLDS,
-            shard=SHARDS,
-        )
-        if LEVEL in levels
-        else []
-    )
+# What mark_tiles says of all slides, which is learnt from and measured against.
+MARKS = expand(f"{RESULTS}/tile_labels/marked/{{shard}}.json", shard=SHARDS) * (
+    LEVEL == "annotation"
+)
 
 
 rule train_aggregator:
@@ -67,7 +59,7 @@ rule label_tiles:
     input:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
         splits=f"{RESULTS}/splits.tsv",
-        bag_scores=(f"{RESULTS}/bag_scores/fold{{fold}}/{{shard}}.json" if LEVEL == "slide" else []),
+        bag_scores=f"{RESULTS}/bag_scores/fold{{fold}}/{{shard}}.json",
     output:
         tile_labels=f"{RESULTS}/tile_labels/fold{{fold}}/{{shard}}.json",
     log:
@@ -77,10 +69,27 @@ rule label_tiles:
     resources:
         mem_mb=memory(1500),
     params:
-        recipe=recipe(
-            "label_tiles",
-            shared=["level", "classes", "negative", "annotated_share"],
-            slide=lambda s: file_facts(s.mask) if LEVEL == "annotation" else None,
-        ),
+        recipe=recipe("label_tiles", shared=["classes", "negative"]),
     script:
         "../scripts/label_tiles.py"
+
+
+rule mark_tiles:
+    input:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+    output:
+        tile_labels=f"{RESULTS}/tile_labels/marked/{{shard}}.json",
+    log:
+        f"{LOGS}/mark_tiles/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=memory(1500),
+    params:
+        recipe=recipe(
+            "mark_tiles",
+            shared=["classes", "negative"],
+            slide=lambda s: file_facts(s.mask, label=s.label),
+        ),
+    script:
+        "../scripts/mark_tiles.py"

@@ -9,6 +9,13 @@ What a tile is, learnt from the labels of the slides or of the tiles, one classi
 BALANCED_BY = CLUSTERING if config["train_classifier"]["balance"] == "clusters" else None
 
 
+def classifier_settings(wildcards):
+    """The settings of the classifier, of its heads those of the chosen pooling alone."""
+    section = config["train_classifier"]
+    chosen = {name: own for name, own in section["heads"].items() if name == section["pooling"]}
+    return section | {"heads": chosen}
+
+
 rule train_classifier:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
@@ -24,7 +31,11 @@ rule train_classifier:
             if BALANCED_BY
             else []
         ),
-        tile_labels=tile_labels("slide", "annotation"),
+        tile_labels=(
+            every(f"{RESULTS}/tile_labels/fold{{fold}}/{{shard}}.json")
+            if LEVEL == "slide"
+            else MARKS
+        ),
     output:
         classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
     log:
@@ -44,6 +55,7 @@ rule train_classifier:
                 clustering=BALANCED_BY,
                 level=None if LEVEL == "image" else LEVEL,
             ),
+            section=classifier_settings,
         ),
     script:
         "../scripts/train_classifier.py"

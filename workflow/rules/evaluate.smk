@@ -16,7 +16,7 @@ rule evaluate_classifier:
             fold=FOLDS if LEVEL == "slide" else [],
             shard=SHARDS,
         ),
-        tile_labels=tile_labels("annotation"),
+        tile_labels=MARKS,
         splits=f"{RESULTS}/splits.tsv",
     output:
         evaluation=f"{RESULTS}/evaluation/classifier.tsv",
@@ -81,7 +81,7 @@ rule evaluate_masks:
         ),
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
         checks=every(f"{RESULTS}/checks/{{shard}}.json"),
-        tile_labels=tile_labels("annotation"),
+        tile_labels=MARKS,
         splits=f"{RESULTS}/splits.tsv",
     output:
         evaluation=f"{RESULTS}/evaluation/masks_{{method}}.tsv",

@@ -144,7 +144,7 @@ rule train_points:
     params:
         recipe=recipe(
             "train_points",
-            shared=["seed", "negative", "cam_scale"],
+            shared=["seed", "negative"] + ["cam_scale"] * config["train_points"]["use_cam"],
             made_of=lambda wildcards: (
                 {"cam": CAMS[0]} if config["train_points"]["use_cam"] else {}
             ),

@@ -48,8 +48,8 @@ def evaluate_classifier(
         for row in placed
         if row["split"] == "test" and row["fold"] in folders and row["slide"] in known
     ]
-    labels = {index.parent.name.removeprefix("fold"): index.parent for index in tile_labels or ()}
-    read = [_read(r, folders[r["fold"]], classes, labels.get(r["fold"])) for r in tested]
+    marked = tile_labels[0].parent if tile_labels else None
+    read = [_read(row, folders[row["fold"]], classes, marked) for row in tested]
     about = {"classes": classes, "negative": negative}
     taught = teachers(tile_labels or (), placed)
     draws = {"replicates": bootstrap, "seed": seed, "taught": taught} | about

@@ -33,7 +33,6 @@ def train_points(
     shard: Shard,
     fold: int,
     negative: str | None,
-    cam_scale: str,
     radius_um: float,
     use_cam: bool,
     foreground_pixels: int,
@@ -50,6 +49,7 @@ def train_points(
     device: str,
     threads: int,
     work: Path,
+    cam_scale: str | None = None,
 ) -> None:
     """Write the decoder of `fold`: weights, what they are, and the curves of their training.
 
