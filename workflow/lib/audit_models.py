@@ -18,7 +18,7 @@ class Result:
 
     name: str
     slide: str | None
-    fold: int
+    fold: int | None
     models: Sequence[Model]
 
 
@@ -62,7 +62,7 @@ def check_models(
 
 
 def check_results(results: Sequence[Result], rows: Sequence[Row]) -> Check:
-    """Every result is made by models of its fold, and that did not train on a slide it judges."""
+    """Every result is of models of its fold, and of no fold that trained on the slide it judges."""
     side = {(int(row["fold"]), row["slide"]): row["split"] for row in rows}
     faults = []
     for result in sorted(results, key=lambda result: result.name):
