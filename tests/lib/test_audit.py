@@ -1,9 +1,19 @@
 """The checks of the audit on tables alone; tests/scripts/test_audit_folds.py has the leaks."""
 
+import dataclasses
+
 import pytest
 
 from workflow.lib.ancestry import Model
-from workflow.lib.audit import Check, check_patients, check_sites, check_tested, refuse
+from workflow.lib.audit import (
+    REMEDIES,
+    SHOWN,
+    Check,
+    check_patients,
+    check_sites,
+    check_tested,
+    refuse,
+)
 from workflow.lib.audit_models import Result, check_models, check_results
 
 PATIENTS = {"a": "A", "b": "B", "c": "C"}
@@ -74,6 +84,38 @@ def test_clusters_of_all_slides_must_not_judge():
 def test_a_result_of_a_fold_that_does_not_know_its_slide():
     found = check_results([Result("scores/fold1/a", "a", 1, [model(fold=1)])], SPLIT)
     assert found.faults == [("E_FOLD", "scores/fold1/a is of fold 1, which does not have it.")]
+
+
+def test_clusters_may_be_of_training_slides_but_not_by_another_fold():
+    of = Result("assignments/kmeans/fold0/a", None, 0, [model("clusters/kmeans/fold0")])
+    assert check_results([of], SPLIT).faults == []
+    by_another = dataclasses.replace(of, models=[model("clusters/kmeans/fold1", fold=1)])
+    (fault,) = check_results([by_another], SPLIT).faults
+    assert fault == ("E_FOLD", f"{of.name} is of fold 0, but clusters/kmeans/fold1 made it.")
+    of_all = dataclasses.replace(of, models=[model("shared", fold=None)])
+    assert check_results([of_all], SPLIT).faults == []
+
+
+@pytest.mark.parametrize(("count", "more"), [(SHOWN, []), (SHOWN + 1, ["and 1 more."])])
+def test_of_many_alike_the_first_are_told_and_the_others_counted(count, more):
+    """Per code, whichever check found them; nothing of another code is lost among them."""
+    many = [("E_SOURCE", f"Unit {number} is gone.") for number in range(count)]
+    checks = [
+        Check("models", 3, "Fine.", faults=many[:5]),
+        Check("results", 3, "Fine.", faults=[("E_FOLD", "Oh.")]),
+        Check("sources", 3, "Fine.", faults=many[5:]),
+    ]
+    with pytest.raises(ValueError) as error:
+        refuse(checks)
+    assert str(error.value).splitlines() == [
+        f"This study leaks ({count + 1} faults), so nothing is reported:",
+        *(f"  E_SOURCE: Unit {number} is gone." for number in range(SHOWN)),
+        *(f"  E_SOURCE: {said}" for said in more),
+        "  E_FOLD: Oh.",
+        "What to do:",
+        f"  E_SOURCE: {REMEDIES['E_SOURCE']}",
+        f"  E_FOLD: {REMEDIES['E_FOLD']}",
+    ]
 
 
 def test_nothing_is_refused_without_a_fault():

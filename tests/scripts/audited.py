@@ -34,7 +34,8 @@ class Audited:
     def __init__(self, root):
         self.root, self.slides = root, shard("sheet").slides
 
-    def build(self):
+    def build(self, level):
+        """Make it, with labels of images, or of slides: then tiles are labelled by evidence."""
         rows = [
             {"fold": f, "slide": s, "patient": patient, "label": label, "split": splits[f]}
             for f in FOLDS
@@ -51,7 +52,14 @@ class Audited:
             self.visit(f"assignments/kmeans/{of}", none, "tiles", f"clusters/kmeans/{of}")
             probed = ["tiles", "splits.tsv", f"clusters/kmeans/{of}"]
             self.commit(f"probes/kmeans/{of}", {"trained_on": train}, ["train", "test"], *probed)
-            self.commit(f"classifiers/{of}", known, ["train", "val"], "tiles", "splits.tsv")
+            taught = ["tiles", "splits.tsv"]
+            if level == "slide":
+                self.commit(f"aggregators/{of}", known, ["train", "val"], *taught)
+                self.visit(f"bag_scores/{of}", none, "tiles", f"aggregators/{of}")
+                sources, learnt = [*taught, f"bag_scores/{of}"], placed(fold, "train", "val")
+                self.visit(f"tile_labels/{of}", none, *sources, only=learnt)
+                taught.append(f"tile_labels/{of}")
+            self.commit(f"classifiers/{of}", known, ["train", "val"], *taught)
             unseen = {"only": placed(fold, "val", "test")}
             self.visit(f"scores/{of}", none, "tiles", f"classifiers/{of}", **unseen)
             self.visit(f"cams/{of}", none, "tiles", "splits.tsv", f"classifiers/{of}")
@@ -91,12 +99,14 @@ class Audited:
             f"{stage}/fold{fold}" for stage in ("scores", "refined/negev") for fold in FOLDS
         ]
         judged = [self.root / stage / "all.json" for stage in [*per_fold, "heatmaps/negev"]]
+        bags = [self.root / f"bag_scores/fold{fold}/all.json" for fold in FOLDS]
         clustered = [self.root / f"assignments/kmeans/fold{fold}/all.json" for fold in FOLDS]
         clustered += [self.root / f"probes/kmeans/fold{fold}.json" for fold in FOLDS]
         audit_folds(
             self.root / "splits.tsv",
             [self.root / "tissue/all.json"],
             judged,
+            [index for index in bags if index.is_file()] or None,
             clustered,
             self.root / "audit.tsv",
             shard=self.shard("audit_folds"),

@@ -43,6 +43,8 @@ def test_an_aggregator_is_what_the_contract_says(scored):
     found = manifest(unit)
     assert set(found["files"]) == {"model.safetensors", "model.json", "curves.tsv"}
     assert (found["facts"]["train_slides"], found["facts"]["val_slides"]) == (4, 2)
+    assert found["facts"]["trained_on"] == ["n1", "n2", "t1", "t2"]  # empty has nothing to teach
+    assert found["facts"]["chosen_on"] == ["n3", "t3"]
     record = json.loads((unit / "model.json").read_text())
     assert record["classes"] == CLASSES and record["made_by"] == ATTRS and record["dim"] == 6
     assert Aggregator.load(unit).hidden == 8

@@ -24,6 +24,7 @@ REMEDIES: dict[str, str] = {
     "E_SOURCE": "Run again with -R and the rule of what is missing.",
 }
 SIDES = {"train": "trained on", "val": "validated on", "test": "tested"}
+SHOWN = 20  # faults of a code that are told one by one; a single cause can have thousands
 COLUMNS = ("check", "verdict", "looked_at", "found", "sentence")
 Row = Mapping[str, str]  # of splits.tsv
 
@@ -55,16 +56,24 @@ class Check:
 
 
 def refuse(checks: Iterable[Check]) -> None:
-    """Raise ValueError with every fault and what to do about each kind, when there is any."""
-    faults = [fault for check in checks for fault in check.faults]
-    if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        lines = [f"  {code}: {sentence}" for code, sentence in faults]
-        codes = dict.fromkeys(code for code, _ in faults)
-        lines += ["What to do:", *(f"  {code}: {REMEDIES[code]}" for code in codes)]
-        raise ValueError(
-            "\n".join([f"This study leaks ({count}), so nothing is reported:", *lines])
-        )
+    """Raise ValueError with the faults and what to do about each kind, when there is any.
+
+    Of each code the first faults (SHOWN) are told, and how many more there are.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for check in checks:
+        for code, sentence in check.faults:
+            found[code].append(sentence)
+    if found:
+        total = sum(map(len, found.values()))
+        count = "1 fault" if total == 1 else f"{total} faults"
+        lines = [f"This study leaks ({count}), so nothing is reported:"]
+        for code, sentences in found.items():
+            lines += [f"  {code}: {sentence}" for sentence in sentences[:SHOWN]]
+            if len(sentences) > SHOWN:
+                lines.append(f"  {code}: and {len(sentences) - SHOWN} more.")
+        lines += ["What to do:", *(f"  {code}: {REMEDIES[code]}" for code in found)]
+        raise ValueError("\n".join(lines))
 
 
 def check_patients(rows: Sequence[Row], patients: Mapping[str, str]) -> Check:

@@ -10,11 +10,15 @@ from workflow.lib.audit import Check, Row
 
 @dataclass(frozen=True)
 class Result:
-    """A unit behind a number about a slide, such as scores/fold0/s01; `models` made it."""
+    """A unit that numbers are made of; `models` made it.
+
+    slide: of scores/fold0/s01, which is what s01 is judged by; None for assignments and probes,
+        which may be of training slides
+    """
 
     name: str
-    slide: str
-    fold: int
+    slide: str | None
+    fold: int | None
     models: Sequence[Model]
 
 
@@ -58,12 +62,12 @@ def check_models(
 
 
 def check_results(results: Sequence[Result], rows: Sequence[Row]) -> Check:
-    """Every result is of a fold that did not train on its slide, made by models of that fold."""
+    """Every result is of models of its fold, and of no fold that trained on the slide it judges."""
     side = {(int(row["fold"]), row["slide"]): row["split"] for row in rows}
     faults = []
     for result in sorted(results, key=lambda result: result.name):
         split = side.get((result.fold, result.slide))
-        if split not in ("val", "test"):
+        if result.slide is not None and split not in ("val", "test"):
             what = "trains on it" if split else "does not have it"
             faults.append(("E_FOLD", f"{result.name} is of fold {result.fold}, which {what}."))
         faults += [
@@ -71,12 +75,18 @@ def check_results(results: Sequence[Result], rows: Sequence[Row]) -> Check:
             for model in sorted(result.models, key=lambda model: model.name)
             if model.fold not in (None, result.fold)
         ]
-    passed = "Every score and heatmap is of models of a fold that did not train on its slide."
+    passed = (
+        "Every score and heatmap is of models of a fold that did not train on its slide, every"
+        " cluster and probe of models of its fold."
+    )
     return Check("results", len(results), passed, faults)
 
 
 def check_sources(lost: Mapping[str, Sequence[str]]) -> Check:
-    """What every unit was made from is still there; `lost`: unit -> sources that are not."""
+    """What every unit was made from is still there; `lost`: unit -> sources that are not.
+
+    Of all units behind results: where one has lost a source, models behind it would go unseen.
+    """
     faults = [
         ("E_SOURCE", f"{unit} was made from another {name} than there is now.")
         for unit, names in sorted(lost.items())

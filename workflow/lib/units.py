@@ -77,10 +77,20 @@ def identify(source: Path, slide: str | None) -> str:
     if source.is_file():
         return hashlib.sha256(source.read_bytes()).hexdigest()
     if (source / "manifest.json").is_file():
-        return _standing(manifest(source))
+        return standing(manifest(source))
     if slide is None or not (source / slide / "manifest.json").is_file():
         raise FileNotFoundError(f"{source} holds no result to build on; run the stage before")
-    return _standing(manifest(source / slide))
+    return standing(manifest(source / slide))
+
+
+def standing(found: dict) -> str:
+    """What identifies a unit to its successors, of its manifest: the recipe, or a bad verdict.
+
+    A verdict that storage caused may go, recipe unchanged.
+    """
+    if found["verdict"].startswith("ok"):
+        return found["recipe"]
+    return digest([found["verdict"], found["sentence"]])
 
 
 def carried_verdict(slide: str, sources: Sequence[Path]) -> dict | None:
@@ -113,13 +123,6 @@ def write_json(file: Path, value: dict) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(draft, file)
-
-
-def _standing(found: dict) -> str:
-    """A unit as its successors see it: a verdict that storage caused may go, recipe unchanged."""
-    if found["verdict"].startswith("ok"):
-        return found["recipe"]
-    return digest([found["verdict"], found["sentence"]])
 
 
 def _work(draft: Path, work: Callable[[Path], dict | None], carried: dict | None) -> dict:

@@ -1,6 +1,7 @@
 """
 What must never cross a fold. Without a passed audit there are no metrics and no report.
-    needs   splits.tsv, tissue/, scores/, refined/, heatmaps/, assignments/, probes/
+    needs   splits.tsv, tissue/, scores/, refined/, heatmaps/, assignments/, probes/; bag_scores/ at
+            level slide; and all that these were made from
     gives   audit.tsv   every check, what it found, and a sentence
 """
 
@@ -20,6 +21,11 @@ rule audit_folds:
         )
         + expand(f"{RESULTS}/scores/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS)
         * LABELLED,
+        bag_scores=expand(
+            f"{RESULTS}/bag_scores/fold{{fold}}/{{shard}}.json",
+            fold=FOLDS if LEVEL == "slide" else [],
+            shard=SHARDS,
+        ),
         clustered=expand(
             f"{RESULTS}/assignments/{CLUSTERING}/fold{{fold}}/{{shard}}.json",
             fold=FOLDS,

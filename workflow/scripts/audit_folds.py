@@ -1,6 +1,5 @@
 """Audit what may never cross a fold, and stop the study when something does."""
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.ancestry import Ancestry, fold_of
+from workflow.lib.ancestry import Ancestry
 from workflow.lib.audit import (
     COLUMNS,
     check_patients,
@@ -22,7 +21,7 @@ from workflow.lib.job import run
 from workflow.lib.shard import Shard
 from workflow.lib.tables import read_table, write_table
 from workflow.lib.twins import Look, find_twins, look
-from workflow.lib.units import manifest, usable
+from workflow.lib.units import usable
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +30,7 @@ def audit_folds(
     splits: Path,
     tissue: list[Path],
     judged: list[Path],
+    bag_scores: list[Path] | None,
     clustered: list[Path],
     audit: Path,
     *,
@@ -39,20 +39,26 @@ def audit_folds(
     hash_distance: int,
     correlation: float,
 ) -> None:
-    """Write one row per check; fail, naming all that was found, when anything crosses a fold.
+    """Write one row per check; fail, naming what was found, when anything crosses a fold.
 
     judged: indices of scores, refined masks and heatmaps, which numbers about slides are made of
+    bag_scores: those of slides as bags; the ones of test slides are such numbers too
     clustered: those of assignments and probes, which numbers about clusters are made of
     """
     rows, ancestry = read_table(splits), Ancestry(splits.parent)
     patients = {slide.slide: slide.patient for slide in shard.slides}
     looks = dict(_looks(tissue[0].parent, patients))
     twins = find_twins(looks, hash_distance=hash_distance, correlation=correlation)
-    units = {kind: _units(found) for kind, found in (("judged", judged), ("rest", clustered))}
-    behind = {kind: set().union(*map(ancestry.models, found)) for kind, found in units.items()}
-    judging = {ancestry.name(model) for model in behind["judged"]}
-    models = set().union(*behind.values())
-    visited = {*units["judged"], *units["rest"], *models}
+    tested = {(int(row["fold"]), row["slide"]) for row in rows if row["split"] == "test"}
+    bags = ancestry.listed(bag_scores or ())
+    judging = ancestry.listed(judged)
+    judging += [bag for bag in bags if (ancestry.fold(bag), bag.name) in tested]
+    others = ancestry.listed(clustered)
+    results = [_result(ancestry, unit, unit.name) for unit in judging]
+    results += [_result(ancestry, unit, None) for unit in others]
+    models = {model for result in results for model in result.models}
+    judges = {model.name for result in results if result.slide for model in result.models}
+    lost = {ancestry.name(unit): ancestry.lost(unit) for unit in ancestry.behind(judging + others)}
     checks = [check_patients(rows, patients)]
     if group_by == "site":
         sites = {slide.slide: slide.site for slide in shard.slides}
@@ -60,9 +66,9 @@ def audit_folds(
     checks += [
         check_tested(rows),
         check_twins(twins, rows, patients, seen=len(looks)),
-        check_models(map(ancestry.model, models), rows, patients, judging),
-        check_results([_result(ancestry, unit) for unit in units["judged"]], rows),
-        check_sources({ancestry.name(unit): ancestry.lost(unit) for unit in visited}),
+        check_models(models, rows, patients, judges),
+        check_results(results, rows),
+        check_sources(lost),
     ]
     refuse(checks)
     write_table(audit, COLUMNS, (check.row() for check in checks))
@@ -70,21 +76,10 @@ def audit_folds(
         log.info(check.row()["sentence"])
 
 
-def _units(indices: Iterable[Path]) -> list[Path]:
-    """The units that indices list and that are not quarantined."""
-    listed = {
-        index.parent / name for index in indices for name in json.loads(index.read_text())["units"]
-    }
-    return sorted(unit for unit in listed if manifest(unit)["verdict"].startswith("ok"))
-
-
-def _result(ancestry: Ancestry, unit: Path) -> Result:
-    """A unit of a slide; that of a heatmap says itself which fold it is of."""
-    fold = fold_of(unit.parent)
-    if fold is None:
-        fold = manifest(unit)["facts"]["fold"]
+def _result(ancestry: Ancestry, unit: Path, slide: str | None) -> Result:
+    """A unit, the slide that it judges, if any, and the models behind it."""
     models = [ancestry.model(model) for model in ancestry.models(unit)]
-    return Result(ancestry.name(unit), unit.name, fold, models)
+    return Result(ancestry.name(unit), slide, ancestry.fold(unit), models)
 
 
 def _looks(tissue: Path, slides: Iterable[str]) -> Iterator[tuple[str, Look]]:

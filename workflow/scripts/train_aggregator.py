@@ -84,7 +84,8 @@ def train_aggregator(
         facts = {**outcome, "made_by": training.made_by}
         model.cpu().save(unit, facts)
         sizes = {"train_slides": len(training), "val_slides": len(validation)}
-        return {**facts, **sizes, "precision": "fp32"}
+        told = {"trained_on": training.slides, "chosen_on": validation.slides}
+        return {**facts, **sizes, **told, "precision": "fp32"}
 
     commit(aggregator, shard, fit, upstream=[folder, splits], only=set(placed))
     shutil.rmtree(work, ignore_errors=True)
