@@ -95,7 +95,12 @@ CONTRADICTIONS = {
         "train_rpnet.dilate_px: 2 has no middle pixel; use an odd number",
     ),
     "margin as wide as a tile": (
-        edited(train_unet__context_px=128, tile_slide__tile_px=128, tile_slide__stride_px=64),
+        edited(
+            train_unet__context_px=128,
+            tile_slide__tile_px=128,
+            tile_slide__stride_px=64,
+            refine_masks__methods=["none", "unet"],
+        ),
         "train_unet.context_px: 128 px cannot be mirrored from tiles of 128 px; use less than "
         "tile_px",
     ),
@@ -106,6 +111,12 @@ CONTRADICTIONS = {
 def test_check_refuses(config, said):
     assert schema_faults(config, schema()) == []
     assert said in check_config(config)
+
+
+def test_the_margin_of_a_unet_that_is_not_trained_contradicts_nothing():
+    config = edited(train_unet__context_px=128, refine_masks__methods=["none", "negev"])
+    assert config["tile_slide"]["tile_px"] == 128
+    assert check_config(config) == []
 
 
 def test_check_lists_all_contradictions():

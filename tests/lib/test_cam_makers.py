@@ -7,7 +7,8 @@ import torch
 from tests.lib import located
 from tests.lib.located import SIDE, TILES
 from workflow.lib.cam_makers import CamMaker
-from workflow.lib.cams import CAMS, CamTally, upsample
+from workflow.lib.cam_names import CAMS
+from workflow.lib.cams import CamTally, upsample
 from workflow.lib.gradient_cams import smooth_grad_cam_pp
 
 CPU = torch.device("cpu")

@@ -19,6 +19,7 @@ from workflow.lib.cam_quality import (
     quality_table,
     warnings,
 )
+from workflow.lib.evidence_tallies import EvidenceTally
 
 MASKS = {"coverage_fg": 0.25, "coverage_bg": 0.5, "ignored": 0.25, "entropy": 0.75}
 GOOD = {"fold": 2, "slides": 4, "unusual": 0, "foreground": 0.2, "spread": 0.2}
@@ -77,10 +78,11 @@ def test_a_tally_of_two_slides():
     tally = Tally(["normal", "tumour"], "normal")
     half = np.array([[[0.0, 1.0]], [[0.0, 1.0]]])  # two tiles with two cells
     inside = np.array([[[True, True]], [[True, False]]])
-    tally.add_evidence(half, inside, np.array([0, 1]), MASKS, threshold=0.6)
-    flat = np.full((1, 1, 2), 0.5)
-    nearly_all = MASKS | {"coverage_fg": 0.95}
-    tally.add_evidence(flat, inside[:1], np.array([1]), nearly_all, threshold=0.6)
+    first, second = EvidenceTally(), EvidenceTally()
+    first.add_evidence(half, inside, np.array([0, 1]), threshold=0.6)
+    tally.add_evidence(first, MASKS)
+    second.add_evidence(np.full((1, 1, 2), 0.5), inside[:1], np.array([1]), threshold=0.6)
+    tally.add_evidence(second, MASKS | {"coverage_fg": 0.95})
     tally.add_shares("train", "normal", np.array([0.8, 0.2]))
     tally.add_shares("train", "tumour", np.array([0.3, 0.7]))
     row = tally.row()

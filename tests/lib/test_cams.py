@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workflow.lib.cam_names import CAMS
 from workflow.lib.cams import (
-    CAMS,
     CamTally,
     evidence_class,
     normalise,

@@ -1,13 +1,18 @@
 """Objects of masks: told apart by label, by outline, or by what hangs together."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from workflow.lib.objects import read_instances, tile_instances
+from workflow.lib import objects as module
+from workflow.lib import truth as masks
+from workflow.lib.annotations import read_areas
+from workflow.lib.objects import open_instances, tile_instances
 from workflow.lib.stores import Tiles, create_tiles, write_rows
+from workflow.lib.truth import rasterise, read_mask
 
 LABELS = np.array(
     [
@@ -37,7 +42,7 @@ def drawing(path, *boxes):
 
 def read(path, rows=(0, 4)):
     shape = LABELS.shape
-    return read_instances(path, shape_px0=shape, out_shape=shape, scale=1.0, rows=rows)
+    return open_instances(path, shape_px0=shape, out_shape=shape, scale=1.0)(rows)
 
 
 def parts(found):
@@ -80,6 +85,59 @@ def test_a_band_holds_the_same_pixels_as_the_whole(tmp_path):
     files = [image(tmp_path / "m.png", LABELS), drawing(tmp_path / "m.geojson", (0, 0, 2, 2))]
     for file in files:
         assert np.array_equal(read(file, (1, 3)) > 0, read(file)[1:3] > 0)
+
+
+def scattered(path, rng, count):
+    """Areas with a hole each, some of them cut, anywhere on a slide of 80 x 120 px."""
+    areas = []
+    for _ in range(count):
+        middle = rng.random(2) * (80, 120)
+        turn = np.sort(rng.random(7)) * 2 * np.pi
+        ring = middle + rng.random(2) * 30 * np.stack([np.sin(turn), np.cos(turn)], axis=1)
+        areas.append([np.clip(each, 0, (80, 120)) for each in (ring, middle + (ring - middle) / 2)])
+    rings = [[ring[:, ::-1].tolist() for ring in area] for area in areas]
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": rings}))
+    cut = rng.random(count) < 0.3
+    return path, [replace(a, cut=bool(c)) for a, c in zip(read_areas(path), cut, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_bands_of_a_drawing_are_as_if_each_area_was_drawn_over_all_of_the_band(
+    tmp_path, monkeypatch, seed
+):
+    """The slow way: every area over the whole width, under the mask of all of them."""
+    rng = np.random.default_rng(seed)
+    file, areas = scattered(tmp_path / "m.geojson", rng, count=9)
+    monkeypatch.setattr(masks, "read_areas", lambda path: areas)
+    about, scale = {"shape_px0": (80, 120), "out_shape": (53, 80)}, 1.5
+    read = open_instances(file, **about, scale=scale)
+    for first, last in ((0, 53), (0, 11), (11, 30), (47, 53)):
+        rows, steps = (first, last), (scale, scale)
+        mask = read_mask(file, **about, scale=scale, rows=rows)
+        expected, number = np.zeros(mask.shape, int), 0
+        for area in (area for area in areas if not area.cut):
+            y = np.concatenate([ring[:, 0] for ring in area.rings]) / scale
+            if y.min() < last and y.max() > first:
+                number += 1
+                inside = rasterise([area], steps=steps, rows=rows, width=80)
+                expected[(inside & mask) > 0] = number
+        assert np.array_equal(read(rows), expected)
+
+
+def test_an_area_is_drawn_where_it_is_and_its_file_is_read_once(store, tmp_path, monkeypatch):
+    """Tiles lie in two bands; the left square is in the first alone, the right one in both."""
+    file, drawn = drawing(tmp_path / "m.geojson", (0, 0, 4, 2), (12, 6, 18, 10)), []
+    read, fill = module.read_drawing, module.fill
+    monkeypatch.setattr(module, "read_drawing", lambda *given: drawn.append("read") or read(*given))
+
+    def watched(*given, **about):
+        found = fill(*given, **about)
+        drawn.append(found[1].shape)
+        return found
+
+    monkeypatch.setattr(module, "fill", watched)
+    assert len(list(tile_instances(file, store))) == 6
+    assert drawn == ["read", (1, 2), (1, 3), (2, 3)]
 
 
 def test_a_damaged_mask_is_refused_as_in_evaluation(tmp_path):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.scripts import cohort
 from workflow.lib.pixel_features import describe_pixels
-from workflow.lib.pixel_samples import describe_places, draw_pixels, draw_places, share_out
+from workflow.lib.pixel_samples import describe_places, draw_pixels, draw_places
+from workflow.lib.shares import share_out
 from workflow.lib.stores import Tiles
 
 

@@ -62,6 +62,18 @@ def test_the_masks_that_taught_a_classifier_are_behind_its_decoders():
     ]
 
 
+def test_a_machine_without_a_classifier_counts_its_own_masks_alone():
+    facts = {"chosen_by": "the loss", "precision": "fp32"}
+    models = {
+        "Classifier, fold 0": {"facts": facts | {"masks": ["a", "b", "c"]}},
+        "SVM (pixel-supervised), fold 0": {"facts": facts | {"masks": ["a", "d"]}},
+        "U-Net (pixel-supervised), fold 0": {"facts": facts | {"masks": ["a", "d"]}},
+    }
+    assert [said.split("; ")[1] for said in list_choices(models)] == [
+        f"{masks} pixel masks used" for masks in (3, 2, 4)
+    ]
+
+
 def record(rule, seconds, **changes):
     given = {"rule": rule, "seconds": seconds, "cpu_seconds": 2 * seconds, "max_rss_mb": 10}
     return given | {"threads": 1, "host": "a", "device": None} | changes

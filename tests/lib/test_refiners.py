@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from workflow.lib.names import CAMS, METHODS, UNLEARNT
+from workflow.lib.cam_names import CAMS
+from workflow.lib.names import METHODS, UNLEARNT
 from workflow.lib.refiners import BLIND, make_refiner
 
 SETTINGS = {

@@ -3,6 +3,7 @@
 import torch
 
 from tests.lib.test_seed_lessons import PUBLISHED, SIDE, STILL, Store
+from workflow.lib import region_lessons
 from workflow.lib.backbones import Backbone
 from workflow.lib.bags import TileBag
 from workflow.lib.classifiers import Classifier
@@ -90,3 +91,24 @@ def test_it_learns_where_and_keeps_what_training_slides_look_like(tmp_path):
     shrunk = inside[:, 1::2, 1::2][:, ::2, ::2]
     assert seen.shape == shrunk.shape
     assert seen[shrunk].mean() > seen[~shrunk].mean() + 0.3
+
+
+def test_a_bank_is_made_from_so_many_tiles_at_most_and_slides_share_them(monkeypatch):
+    """18 tiles of three slides, of which 8 may be read: 2 of the slide with 2, 3 of the others."""
+    stores = {"p": (10, True), "q": (6, True), "n": (2, False)}
+    made = [Store(count, red=red, seed=k) for k, (count, red) in enumerate(stores.values())]
+    tiles = TileBag(list(stores), made, [0, 0, 1])
+    bag = cam_bag(tiles, [store.evidence().__getitem__ for store in made], SIDE)
+    lesson, filled = lesson_of(bag, bag), []
+    assert lesson._sources().tolist() == list(range(18))  # below the limit all, in their order
+    monkeypatch.setattr(region_lessons, "MOST_TILES", 8)
+    chosen = lesson._sources()
+    assert tiles.slide[chosen].bincount().tolist() == [3, 3, 2]
+    assert chosen.tolist() == sorted(set(chosen.tolist())) == lesson._sources().tolist()
+    lesson.seed = 1
+    assert lesson._sources().tolist() != chosen.tolist()
+    bank = lesson.model.learnt["bank"]
+    monkeypatch.setattr(bank, "fill", lambda found, known, seed: filled.append(len(found)))
+    lesson.model.eval()
+    lesson.fill_bank()
+    assert filled == [8]

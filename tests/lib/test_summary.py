@@ -2,8 +2,6 @@
 
 import pytest
 
-from workflow.lib import names
-from workflow.lib.cams import CAMS
 from workflow.lib.names import METHODS, SUPERVISED
 from workflow.lib.summary import (
     Cohort,
@@ -65,7 +63,6 @@ def test_cams_that_are_compared_stand_between_the_bare_one_and_its_decoders():
         ("layercam", "LayerCAM"),
         ("negev", "NEGEV"),
     ]
-    assert set(names.CAMS) == set(CAMS)
 
 
 def titles(numbers):

@@ -1,7 +1,5 @@
 """Training: it learns, stops, resumes bitwise, and refuses what is not a number."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -146,13 +144,6 @@ def test_a_single_short_batch_is_kept():
     assert [len(batch) for batch in training._batches(bags((1, 2))[0], 8, "none", seed=0)] == [3]
 
 
-def test_a_class_without_a_training_tile_is_named():
-    learn, _ = bags((3, 2))
-    training.check_classes(learn, ["plain", "striped"], 4)
-    with pytest.raises(ValueError, match="Fold 4 has no training tile of class spotted, dotted:"):
-        training.check_classes(learn, ["plain", "striped", "spotted", "dotted"], 4)
-
-
 def test_a_classifier_is_weak_by_its_best_epoch():
     curves = [
         {"epoch": epoch, "split": split, "auroc": auroc}
@@ -192,18 +183,3 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics_and_the_head_learns(
     groups = training._parameter_groups(model, 0.1, 0.0, 0.01)
     assert sum(len(group["params"]) for group in groups) == 2
     assert model.train().training and not model.backbone.training
-
-
-def test_measures_by_hand():
-    logits = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0], [0.0, 0.0]])
-    labels, weights = torch.tensor([1, 1, 0]), torch.tensor([0.25, 0.25, 0.5])
-    found = training._measure(logits, labels, weights)
-    expected = 0.25 * math.log(4 / 3) + 0.25 * math.log(4) + 0.5 * math.log(2)
-    assert found["loss"] == pytest.approx(expected)
-    assert found["accuracy"] == pytest.approx(0.75)
-    assert found["auroc"] == pytest.approx(0.5)
-
-
-def test_auroc_of_one_class_is_undefined_and_not_a_number():
-    found = training._measure(torch.zeros(2, 2), torch.tensor([1, 1]), torch.ones(2))
-    assert found["auroc"] is None

@@ -121,6 +121,17 @@ def test_rows_of_a_supervised_method_say_how_many_masks_it_learnt_from(study):
     assert used["1", "miou@best_val"] == "4"
 
 
+@pytest.mark.parametrize(("method", "used"), [("unet", "4"), ("svm", "2")])
+def test_masks_that_taught_the_classifier_are_behind_what_builds_on_it(study, method, used):
+    """At labels.level annotation: of fold 0 those of d and e. svm has nothing of a classifier."""
+    outcome.write_maps(study, method, outcome.truth, masks=["f", "g"])
+    index = study / "tile_labels" / "fold0" / "all.json"
+    note = lambda slide, folder: {"mask": slide.slide in outcome.MASKED}  # noqa: E731
+    visit(index, outcome.shard("label_tiles"), note, upstream=[study / "tiles"])
+    rows, _ = evaluate(study, method, tile_labels=[index])
+    assert rows["0", "pxap"]["pixel_masks_used"] == used
+
+
 def test_masks_of_test_slides_never_move_a_threshold(study):
     outcome.write_maps(study, "negev", lambda slide: 0.2 + 0.6 * outcome.truth(slide))
     before, _ = evaluate(study)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from workflow.lib.shard import visit
 from workflow.lib.stores import create_group, open_group, write_rows
 from workflow.lib.tables import read_table, write_table
 from workflow.lib.units import manifest
+from workflow.scripts import evaluate_pseudo_masks as script
 from workflow.scripts.evaluate_pseudo_masks import evaluate_pseudo_masks
 
 WARNING = "The classifier of fold 0 is too weak to localise from."
@@ -130,3 +132,32 @@ def test_test_slides_take_no_part(measured):
         file = measured.cams.parent / name / "manifest.json"
         file.write_text("torn")
     assert evaluate(measured) == before
+
+
+def test_a_slide_is_read_a_shard_at_a_time_and_the_row_is_the_same(measured, monkeypatch):
+    """Cams of every slide in shards of two tiles; five are a slide."""
+    before = evaluate(measured)
+    for name in ("p1", "n1", "p2", "n2"):
+        unit = measured.cams.parent / name
+        maps, attrs = (group := open_group(unit / "cams.zarr"))["cams"][:], dict(group.attrs)
+        shutil.rmtree(unit / "cams.zarr")
+        array = create_group(unit / "cams.zarr", attrs).create_array(
+            "cams",
+            shape=maps.shape,
+            chunks=(1, *maps.shape[1:]),
+            shards=(2, *maps.shape[1:]),
+            dtype=maps.dtype,
+        )
+        array[:] = maps
+    sizes = []
+
+    def watched(maps, axis):
+        sizes.append(len(maps))
+        return softmax(maps, axis=axis)
+
+    monkeypatch.setattr(script, "softmax", watched)
+    (row,), (expected,) = evaluate(measured), before
+    assert max(sizes) == 2 and sum(sizes) == 4 * cohort.COUNT - 1  # one tile cannot be read
+    assert row.keys() == expected.keys()
+    for name, text in expected.items():
+        assert row[name] == text or float(row[name]) == pytest.approx(float(text), rel=1e-5)

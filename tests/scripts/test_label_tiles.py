@@ -77,7 +77,7 @@ def test_a_class_without_a_training_slide_is_a_sentence(study):
     root, slides = study
     rows = [row for row in read_table(root / "splits.tsv") if row["slide"] not in ("t1", "t2")]
     write_table(root / "splits.tsv", rows[0], rows)
-    with pytest.raises(ValueError, match="Fold 0 has no training slide of class tumour.*verdicts"):
+    with pytest.raises(ValueError, match="Fold 0 has no training tile of class tumour.*verdicts"):
         learn(root, slides, epochs=2)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.scripts import cohort
+from workflow.lib.cam_names import CAMS
 from workflow.lib.cams import slide_evidence, upsample
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import Decoder
 from workflow.lib.inference import to_input
-from workflow.lib.names import CAMS
 from workflow.lib.shard import commit
 from workflow.lib.stores import Tiles, open_group
 from workflow.lib.units import manifest

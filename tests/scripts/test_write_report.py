@@ -153,6 +153,7 @@ def test_what_speaks_against_the_evidence_is_shown(finished):
     said = "0 3 12.5% not defined not defined not defined 0.25 not defined"
     assert said in finished.words()
     assert "1 0 not defined" in finished.words()
+    assert "Slides count alike, but what is outside the tissue is of" in finished.words()
     assert finished.words().count("A sentence.") == 3  # quarantined, audited, warned of
 
 

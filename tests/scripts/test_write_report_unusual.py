@@ -75,6 +75,8 @@ def test_a_study_whose_tiles_are_labelled_by_masks(make):
     study.write_metrics(rows)
     page = Page(study.report())
     assert "the others of a slide as normal, so that these numbers" in page.words()
+    assert "every method that builds on it: no row is a result of slide labels" in page.words()
+    assert "do without" not in page.words()
     assert [number.count("; 3 pixel masks used") for number in page.numbers()] == [0, 0, 1, 1, 1]
 
 
@@ -82,13 +84,31 @@ def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
     page = Page(make(methods=("none", "crf", "svm", "unet")).report())
     words = page.words()
     both = "SVM (pixel-supervised) and U-Net (pixel-supervised)"
-    assert f"{both} learnt from the pixel masks of training slides" in words
+    assert f"{both} learnt from the pixel masks of training slides." in words
+    assert "The other methods do without: such rows say" in words
     assert "U-Net (pixel-supervised): Dice 0.75" in Page(page.cards()["good"]).words()
     assert "U-Net (pixel-supervised): the second; 0 pixel masks used" in words
     assert "U-Net (pixel-supervised), fold 0: AUROC" in words  # a chart of its training
     assert "SVM (pixel-supervised), fold 0: AUROC" not in words  # which has no epochs
     assert not [number for number in page.numbers() if "supervised" in number]
     assert [number for number in page.numbers() if "PxAP of CAM, CRF" in number]
+
+
+def test_points_are_pixel_labels_too(make):
+    words = Page(make(methods=("none", "points")).report()).words()
+    assert "Points learnt from points marked on training slides. The other methods" in words
+    assert "pixel masks of training slides" not in words
+
+
+def test_the_encoder_of_bags_is_told_whatever_learnt_the_clusters(make):
+    study = make(methods=("none",), clustering="deepcluster")
+    study.config["labels"] = study.config["labels"] | {"level": "slide"}
+    study.visit("features", lambda slide, folder: {}, [study.root / "tiles"])
+    index = study.root / "aggregators/fold0.json"
+    commit(index, study.shard("train_aggregator"), study.train)
+    words = Page(study.report(aggregators=[index])).words()
+    assert "Encoder net9 random not trained here" in words
+    assert "Attention over tiles, fold 0 random" in words
 
 
 def test_no_metrics_at_all(make):

@@ -1,5 +1,7 @@
 """Slides as bags, and tiles labelled by masks: the whole workflow, and what an edit reruns."""
 
+import re
+
 import pytest
 
 from tests.workflow.stages import CLASSIFIER, MASK_SCORES, REPORT
@@ -48,7 +50,10 @@ def test_slides_are_bags_from_features_to_the_report(bagged):
     assert sorted(row["method"] for row in of_slides) == ["abmil", "classifier (mean)"]
     assert {row["n"] for row in of_slides} == {"8"}
     assert not [row for row in measured if row["level"] == "tile" and row["method"] == "classifier"]
-    assert "slide, by attention" in (results / "report.html").read_text()
+    page = (results / "report.html").read_text()
+    assert "slide, by attention" in page
+    started = r"Attention over tiles, fold 0</td><td class=\"text\"><code>random</code>"
+    assert re.search(started, page)
 
 
 EDITS = {

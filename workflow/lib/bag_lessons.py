@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from torch.nn import functional
 
 from workflow.lib.attention_mil import Aggregator, read_slide
 from workflow.lib.feature_bags import FeatureBags
 from workflow.lib.fitting import fit, parameter_groups
-from workflow.lib.label_metrics import balanced_weights, macro_ranking
+from workflow.lib.label_lessons import measure
+from workflow.lib.label_metrics import balanced_weights
 
 LAST_EPOCH = "the last epoch, because not every class has a validation slide"
 CHOSEN_BY = "lowest validation loss of slides, every class counted alike"
@@ -36,7 +36,7 @@ class BagLesson:
         self.model, self.training, self.validation = model, training, validation
         self.max_tiles, self.device = max_tiles, device
         self.weights = _weights(training)
-        self._seen: list[tuple[int, np.ndarray]] = []
+        self._seen: list[tuple[int, torch.Tensor]] = []
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -57,15 +57,15 @@ class BagLesson:
     ) -> torch.Tensor:
         slide = int(indices[0])
         logits = self.model(torch.from_numpy(features).to(self.device))
-        self._seen.append((slide, logits.detach().cpu().numpy()))
+        self._seen.append((slide, logits.detach().cpu()))
         label = self.training.label[slide].to(self.device)
         return float(self.weights[slide]) * functional.cross_entropy(logits, label)
 
     def recall(self) -> dict:
         slides = [slide for slide, _ in self._seen]
-        logits = np.stack([found for _, found in self._seen])
+        logits = torch.stack([found for _, found in self._seen])
         self._seen = []
-        return _measure(logits, self.training.label[slides].numpy(), self.weights[slides])
+        return measure(logits, self.training.label[slides], self.weights[slides])
 
     def validate(self) -> dict | None:
         bags = self.validation
@@ -75,7 +75,7 @@ class BagLesson:
             read_slide(self.model, bags.rows(index), device=self.device).logits
             for index in range(len(bags))
         ]
-        return _measure(np.stack(found), bags.label.numpy(), _weights(bags))
+        return measure(torch.from_numpy(np.stack(found)), bags.label, _weights(bags))
 
     def validation_names(self) -> list[str]:
         return self.validation.slides
@@ -122,19 +122,6 @@ def train(
     return {**outcome, "chosen_by": CHOSEN_BY if validated else LAST_EPOCH}
 
 
-def _weights(bags: FeatureBags) -> np.ndarray:
-    """Weights (S,) with mean 1 that give classes the same."""
-    return balanced_weights(np.arange(len(bags)), bags.label.numpy())
-
-
-def _measure(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict:
-    """Weighted loss, accuracy and AUROC (None where a class is absent) of logits (S, C)."""
-    shares = weights / weights.sum()
-    losses = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
-    accuracy = float(shares @ (logits.argmax(axis=1) == labels))
-    auroc = None
-    if np.isfinite(losses).all() and len(np.unique(labels)) == logits.shape[1] > 1:
-        # Ranks of a class are those of its logit: of all others, the softmax makes one number.
-        scores = np.exp(log_softmax(logits.astype(np.float64), axis=1))
-        auroc = float(macro_ranking(scores, labels, shares[None])[0][0])
-    return {"loss": float(shares @ losses), "accuracy": accuracy, "auroc": auroc}
+def _weights(bags: FeatureBags) -> torch.Tensor:
+    """Weights (S,) float64 with mean 1 that give classes the same."""
+    return torch.from_numpy(balanced_weights(np.arange(len(bags)), bags.label.numpy()))

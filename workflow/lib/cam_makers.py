@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from workflow.lib.backbones import IMAGENET_MEAN
-from workflow.lib.cams import CAMS, Cam
+from workflow.lib.cam_names import CAMS
 from workflow.lib.classifiers import Classifier
 from workflow.lib.consistency import Evidence, choose_level
 from workflow.lib.grabcut import STRIDE_PX, cut_tiles, saliency
@@ -32,7 +32,7 @@ class CamMaker:
     """Maps and logits of tiles, the backbone run once where the method allows it.
 
     classifier: frozen here
-    cam: the method, one of cams.Cam
+    cam: the method, one of CAMS
     scales, flips: the views of a tile whose maps are averaged, at the resolution of the plain map;
         GrabCut averages saliency. The logits are of the plain tile.
     evidence, consistency: what training images say of alike locations, for `cam` alone, and its
@@ -46,7 +46,7 @@ class CamMaker:
     def __init__(
         self,
         classifier: Classifier,
-        cam: Cam = "cam",
+        cam: str = "cam",
         *,
         scales: Sequence[float] = (1.0,),
         flips: bool = False,

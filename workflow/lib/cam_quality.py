@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from workflow.lib.evidence_tallies import EvidenceTally
 from workflow.lib.pseudo_masks import USUAL_FOREGROUND
 
 # Standard deviation of evidence (0..1) within a slide below which it points nowhere. Two shares of
@@ -110,29 +111,21 @@ class Tally:
         self.shares[split].append(shares)
         self.labels[split].append(self.classes.index(label))
 
-    def add_evidence(
-        self,
-        evidence: np.ndarray,
-        inside: np.ndarray,
-        clusters: np.ndarray,
-        masks: Mapping[str, float],
-        *,
-        threshold: float,
-    ) -> None:
-        """A training slide with a finding.
-
-        evidence: (N, h, w) in 0..1, N > 0; inside: (N, h, w) bool, cells on tissue; clusters: (N,)
-        int; masks: what make_pseudo_masks noted of the slide; threshold: of its foreground.
-        """
-        self.spreads.append(float(evidence.std(dtype=np.float64)))
+    def add_evidence(self, slide: EvidenceTally, masks: Mapping[str, float]) -> None:
+        """A training slide with a finding; `masks` is what make_pseudo_masks noted of it."""
+        means, clusters = slide.by_tile()
+        self.spreads.append(slide.spread())
         self.masks.append(masks)
-        for row, marked in enumerate((evidence >= threshold, np.ones_like(inside))):
-            self.cells[row] += np.count_nonzero(marked & inside), np.count_nonzero(marked & ~inside)
-        self.means.append(evidence.mean(axis=(1, 2), dtype=np.float64))
+        self.cells += slide.cells
+        self.means.append(means)
         self.clusters.append(clusters)
 
     def row(self) -> dict[str, float | None]:
-        """The measures of the fold, slides alike; None where undefined."""
+        """The measures of the fold; None where undefined.
+
+        Slides count alike, but for what is outside of the tissue, which is of the locations of all
+        slides together, and what clusters explain, which is of all their tiles.
+        """
         least, most = USUAL_FOREGROUND
         covered = [facts["coverage_fg"] for facts in self.masks]
         with np.errstate(invalid="ignore"):

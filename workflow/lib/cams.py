@@ -14,7 +14,7 @@ it, so that these maps are scaled by `minmax` whatever is asked for.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,17 +24,6 @@ from workflow.lib.stores import open_group
 from workflow.lib.units import manifest
 
 Scale = Literal["minmax", "softmax"]
-Cam = Literal[
-    "cam",
-    "gradcam",
-    "gradcam_pp",
-    "smooth_gradcam_pp",
-    "xgradcam",
-    "layercam",
-    "scorecam",
-    "grabcut",
-]
-CAMS: tuple[str, ...] = get_args(Cam)
 
 
 def normalise(cam: torch.Tensor, low: float, high: float) -> torch.Tensor:

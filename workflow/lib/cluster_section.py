@@ -87,13 +87,16 @@ def learnt_networks(clusters: Sequence[Path]) -> dict[str, dict]:
     return found
 
 
-def encoded(features: Path, clusters: Sequence[Path], slides: Sequence[str]) -> list[dict]:
-    """Manifests of the features that clusters are of; none where a network learnt its own.
+def encoded(
+    features: Path, clusters: Sequence[Path], slides: Sequence[str], *, bags: bool
+) -> list[dict]:
+    """Manifests of the features that clusters are of, or slides as `bags`; none where neither is.
 
-    Such a study has no features, or has them from a time when its config was another.
+    Where a network learnt features of its own and slides are no bags, a study has none of an
+    encoder, or has them from a time when its config was another.
     """
     own = all("model.safetensors" in manifest(i.with_suffix(""))["files"] for i in clusters)
-    return [] if own else [manifest(features / slide) for slide in slides]
+    return [manifest(features / slide) for slide in slides] if bags or not own else []
 
 
 def _fold(unit: Path, pages: Sequence[Path], enrichment: Sequence[Row]) -> dict:

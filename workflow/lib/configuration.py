@@ -158,7 +158,8 @@ def _tile_faults(config: dict) -> Iterator[str]:
             f"tile_slide.stride_px: {tile['stride_px']} leaves gaps between tiles of "
             f"{tile['tile_px']} px; use at most tile_px"
         )
-    if (margin := config["train_unet"]["context_px"]) >= tile["tile_px"]:
+    margin = config["train_unet"]["context_px"]
+    if "unet" in refine["methods"] and margin >= tile["tile_px"]:
         yield (
             f"train_unet.context_px: {margin} px cannot be mirrored from tiles of "
             f"{tile['tile_px']} px; use less than tile_px"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow.lib.rows import Array, Rows, draw
+from workflow.lib.rows import Array, Rows, draw, one_encoder
 from workflow.lib.stores import open_group
 from workflow.lib.units import usable
 
@@ -64,16 +64,11 @@ def open_feature_bags(features: Path, labels: Mapping[str, int]) -> FeatureBags:
     """
     slides = usable(features, labels)
     groups = [open_group(features / slide / "features.zarr") for slide in slides]
-    made_by = {str(dict(group.attrs)): slide for slide, group in zip(slides, groups, strict=True)}
-    if len(made_by) > 1:
-        named = "; ".join(f"{slide} has those of {what}" for what, slide in made_by.items())
-        raise ValueError(
-            f"Features of different encoders cannot share a network: {named}; extract them again"
-        )
+    made_by = one_encoder({s: group.attrs for s, group in zip(slides, groups, strict=True)})
     return FeatureBags(
         slides,
         [group["features"] for group in groups],
         [~group["bad"][:] for group in groups],
         [labels[slide] for slide in slides],
-        groups[0].attrs if groups else None,
+        made_by,
     )

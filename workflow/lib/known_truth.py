@@ -11,18 +11,26 @@ from workflow.lib.sheet import Slide
 log = logging.getLogger(__name__)
 
 
+def known_masks(slides: Iterable[Slide], negative: str | None) -> dict[str, Path | None]:
+    """Slide -> its mask, or None where it is of the class `negative`: all of it background.
+
+    A slide of a finding without a mask is not among them.
+    """
+    return {
+        slide.slide: slide.mask
+        for slide in slides
+        if slide.mask or (negative is not None and slide.label == negative)
+    }
+
+
 def known_truth(
     slides: Iterable[Slide], negative: str | None
 ) -> tuple[dict[str, Path | None], list[str]]:
-    """Slide -> its mask, or None where it is of the class `negative`: all of it background.
-
-    A slide of a finding without a mask is left out, with a sentence: nobody has said where it is.
-    """
-    known, sentences = {}, []
+    """`known_masks`, and a sentence on each slide that is left out: nobody said where it is."""
+    slides = list(slides)
+    known, sentences = known_masks(slides, negative), []
     for slide in slides:
-        if slide.mask or (negative is not None and slide.label == negative):
-            known[slide.slide] = slide.mask
-        else:
+        if slide.slide not in known:
             sentences.append(
                 f"{slide.slide} is left out where pixels are learnt: it is labelled {slide.label} "
                 "and has no mask."

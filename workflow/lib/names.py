@@ -1,15 +1,7 @@
 """The methods of the refine stage and of clustering, and how they are called for people."""
 
-CAMS = {
-    "cam": "CAM",
-    "gradcam": "Grad-CAM",
-    "gradcam_pp": "Grad-CAM++",
-    "smooth_gradcam_pp": "Smooth Grad-CAM++",
-    "xgradcam": "XGrad-CAM",
-    "layercam": "LayerCAM",
-    "scorecam": "Score-CAM",
-    "grabcut": "Saliency and GrabCut",
-}
+from workflow.lib.cam_names import CAMS
+
 METHODS = {
     "none": "CAM, unrefined",
     **CAMS,
@@ -24,6 +16,7 @@ METHODS = {
 }
 UNLEARNT = ("none", *CAMS, "morphology", "crf")  # every other method has a rule that trains it
 SPREADING = (*UNLEARNT, "irn")  # what these give is on the scale of the evidence that they spread
+UNRELATED = ("svm",)  # to the classifier: nothing of what that has learnt is in them
 SUPERVISED = ("svm", "unet")  # learn from pixel masks: others are held against them, no results
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
 PERMUTED = ", permuted labels"  # behind the method of every number that means nothing

@@ -1,7 +1,7 @@
 """Pixels to learn from: as many of either class, spread evenly over the slides."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from workflow.lib.inference import to_input
 from workflow.lib.objects import tile_instances
 from workflow.lib.pixel_features import describe_pixels
+from workflow.lib.shares import share_out
 from workflow.lib.stores import Tiles
 from workflow.lib.units import usable
 
@@ -53,19 +54,6 @@ def draw_pixels(
             places[kind] = np.concatenate([places[kind], here])[lowest]
             lots[kind] = lot[lowest]
     return places
-
-
-def share_out(there: Sequence[int], total: int) -> list[int]:
-    """How many each slide gives, of those it has, so that all give the same as far as they can.
-
-    >>> share_out([10, 1, 10], 9), share_out([3, 2], 9)
-    ([4, 1, 4], [3, 2])
-    """
-    given, left = [0] * len(there), total
-    for done, slide in enumerate(np.argsort(there, kind="stable")):
-        given[slide] = int(min(there[slide], left // (len(there) - done)))
-        left -= given[slide]
-    return given
 
 
 def draw_places(

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from workflow.lib.names import METHODS, UNRELATED
+
 MODEL = "model.safetensors"
 CLASSIFIER = "Classifier"  # how models are called that decoders learn from
 
@@ -41,13 +43,15 @@ def list_choices(models: Mapping[str, dict]) -> list[str]:
     """How the epoch that was kept was chosen, from how many pixel masks, and how it was computed.
 
     From manifests of models named "<kind>, fold <n>"; folds that were made alike are said once. A
-    decoder learns from what its fold's classifier saw, so that the masks of that one count too.
+    decoder learns from what its fold's classifier saw, so that the masks of that one count too,
+    unless it has nothing of a classifier.
     """
-    said = {}
+    said, alone = {}, {METHODS[method] for method in UNRELATED}
     for name, unit in models.items():
         facts = unit["facts"]
         kind, fold = name.split(", fold")
-        taught = set(models.get(f"{CLASSIFIER}, fold{fold}", unit)["facts"].get("masks", ()))
+        start = unit if kind in alone else models.get(f"{CLASSIFIER}, fold{fold}", unit)
+        taught = set(start["facts"].get("masks", ()))
         own = set(facts.get("masks", ()))
         used = f"{len(own | taught)} pixel masks used"
         if points := facts.get("points"):

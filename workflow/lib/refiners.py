@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
+from workflow.lib.cam_names import CAMS
 from workflow.lib.classifiers import Classifier
 from workflow.lib.decoders import load_decoder
 from workflow.lib.irn import load_irn
 from workflow.lib.morphology import clean
-from workflow.lib.names import CAMS
 from workflow.lib.pixel_svm import load_svm
 from workflow.lib.random_fields import RandomField
 from workflow.lib.random_walks import spread

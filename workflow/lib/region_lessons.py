@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from workflow.lib.devices import mixed
+from workflow.lib.fitting import derive_seed
 from workflow.lib.inference import read_ahead, to_input
 from workflow.lib.negev import negev_loss, thin_seeds
 from workflow.lib.prototypes import (
@@ -18,6 +19,11 @@ from workflow.lib.prototypes import (
 from workflow.lib.region_decoders import RegionDecoder
 from workflow.lib.seed_bags import SeedBag
 from workflow.lib.seed_lessons import SeedLesson
+from workflow.lib.shares import share_out
+
+# Tiles that a bank is made from: at two sides, three resolutions and 64 numbers a location, 100 MB,
+# and some thousand for each centroid that is kept of them.
+MOST_TILES = 1 << 16
 
 
 class RegionLesson(SeedLesson):
@@ -50,7 +56,7 @@ class RegionLesson(SeedLesson):
     def fill_bank(self) -> None:
         """Fill the decoder's bank with the prototypes of the training tiles, as they are stored."""
         found, known = [], []
-        batches = list(torch.arange(len(self.training.tiles)).split(self.batch_size))
+        batches = list(self._sources().split(self.batch_size))
         for indices, pixels in read_ahead(self.training.tiles.read, batches):
             tiles = to_input(pixels, self.device)
             maps = self.training.maps(indices).to(self.device, tiles.dtype)
@@ -60,6 +66,20 @@ class RegionLesson(SeedLesson):
             found.append(pool_regions(projected, regions))
             known.append(has_region(regions))
         self.model.learnt["bank"].fill(torch.cat(found), torch.cat(known), seed=self.seed)
+
+    def _sources(self) -> torch.Tensor:
+        """The tiles behind the bank, ascending: all, or MOST_TILES that slides share evenly."""
+        tiles = self.training.tiles
+        if len(tiles) <= MOST_TILES:
+            return torch.arange(len(tiles))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed))
+        by_slide = torch.arange(len(tiles)).split(tiles.slide.bincount().tolist())
+        shares = share_out([len(own) for own in by_slide], MOST_TILES)
+        drawn = [
+            own[torch.randperm(len(own), generator=generator)[:share]]
+            for own, share in zip(by_slide, shares, strict=True)
+        ]
+        return torch.cat(drawn).sort().values
 
     def _regions(self, bag: SeedBag, indices: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         return region_weights(maps, bag.negative[indices].to(self.device), **self.cuts)

@@ -62,6 +62,20 @@ class Rows:
                     yield np.asarray(rows, np.float32)
 
 
+def one_encoder(attrs: Mapping[str, Mapping]) -> dict:
+    """What the features of slides say of their encoder, by slide, where all say the same.
+
+    {} without a slide. Raises ValueError, naming a slide of each, where they differ.
+    """
+    made_by = {str(dict(said)): slide for slide, said in attrs.items()}
+    if len(made_by) > 1:
+        named = "; ".join(f"{slide} has those of {what}" for what, slide in made_by.items())
+        raise ValueError(
+            f"Features of different encoders cannot be used together: {named}; extract them again"
+        )
+    return dict(next(iter(attrs.values()), {}))
+
+
 def draw(good: Sequence[np.ndarray], most: int, *, seed: int) -> list[np.ndarray]:
     """Of the good rows (N,) bool of every array, `most` that are drawn at random, or all."""
     kept = np.concatenate([np.zeros(0, bool), *good])

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workflow.lib.names import CAMS, METHODS, SUPERVISED
+from workflow.lib.cam_names import CAMS
+from workflow.lib.names import METHODS, SUPERVISED
 
 Row = dict[str, str]
 

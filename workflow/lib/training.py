@@ -14,7 +14,7 @@ from workflow.lib.classifiers import Classifier
 from workflow.lib.devices import mixed
 from workflow.lib.fitting import fit, full_batches, parameter_groups
 from workflow.lib.inference import infer, to_input
-from workflow.lib.label_metrics import macro_ranking
+from workflow.lib.label_lessons import measure
 
 # What is drawn equally often: classes and their slides, classes and their clusters, or nothing.
 Balance = Literal["classes", "clusters", "none"]
@@ -81,18 +81,6 @@ def train(
     return {**outcome, "chosen_by": CHOSEN_BY if validated else LAST_EPOCH}
 
 
-def check_classes(bag: TileBag, classes: Sequence[str], fold: int) -> None:
-    """Raise ValueError, naming `fold` and the remedy, when a class has no tile to learn from."""
-    missing = [name for index, name in enumerate(classes) if not (bag.label == index).any()]
-    if missing:
-        raise ValueError(
-            f"Fold {fold} has no training tile of class {', '.join(missing)}: its training slides "
-            "are quarantined, hold too little tissue or, at labels.level annotation, have no mask "
-            "(verdicts.tsv and the logs of tile_slide and mark_tiles say which). Add slides of "
-            "this class, or set split_patients.folds to fewer"
-        )
-
-
 def weakness(curves: Sequence[dict], best_epoch: int, fold: int) -> str | None:
     """What speaks against localising with this classifier, as far as validation tiles show."""
     best = [row for row in curves if row["epoch"] == best_epoch and row["split"] == "val"]
@@ -151,7 +139,7 @@ class LabelLesson:
     def recall(self) -> dict:
         logits, labels = (torch.cat(part) for part in zip(*self._seen, strict=True))
         self._seen = []
-        return _measure(logits, labels, torch.ones(len(labels)))
+        return measure(logits, labels, torch.ones(len(labels)))
 
     def validate(self) -> dict | None:
         if not len(self.validation):
@@ -189,17 +177,4 @@ def _validate(model: Classifier, bag: TileBag, batch_size: int, device: torch.de
     """The measures of a bag's tiles, weighted alike however training draws its own."""
     found = infer(model, bag.read, len(bag), batch=batch_size, device=device)
     logits = torch.from_numpy(np.concatenate([rows for _, rows in found]))
-    return _measure(logits, bag.label, tile_weights(bag))
-
-
-def _measure(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> dict:
-    """Weighted loss, accuracy and AUROC (None where a class is absent) of logits (M, C)."""
-    logits, weights = logits.double(), weights.double() / weights.sum()
-    losses = functional.cross_entropy(logits, labels, reduction="none")
-    loss = float(weights @ losses)
-    accuracy = float(weights @ (logits.argmax(dim=1) == labels).double())
-    auroc = None
-    if np.isfinite(loss) and len(labels.unique()) == logits.shape[1] > 1:
-        scores = torch.softmax(logits, dim=1).numpy()
-        auroc = float(macro_ranking(scores, labels.numpy(), weights.numpy()[None])[0][0])
-    return {"loss": loss, "accuracy": accuracy, "auroc": auroc}
+    return measure(logits, bag.label, tile_weights(bag))

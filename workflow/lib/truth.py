@@ -50,8 +50,7 @@ def read_mask(
     rows = rows or (0, out_shape[0])
     suffix = path.suffix.lower()
     if suffix in DRAWINGS:
-        areas = read_areas(path)
-        _check_inside(path, areas, shape_px0)
+        areas = read_drawing(path, shape_px0)
         return rasterise(areas, steps=steps, rows=rows, width=out_shape[1])
     centres[0] = centres[0][slice(*rows)]
     if suffix in TIFFS:
@@ -66,6 +65,16 @@ def read_mask(
     )
 
 
+def read_drawing(path: Path, shape_px0: tuple[int, int]) -> list[Area]:
+    """The areas of a drawing (`annotations.read_areas`) on a slide of `shape_px0`.
+
+    Raises ValueError for a file that cannot be read and for areas outside the slide.
+    """
+    areas = read_areas(path)
+    _check_inside(path, areas, shape_px0)
+    return areas
+
+
 def rasterise(
     areas: list[Area], *, steps: tuple[float, float], rows: tuple[int, int], width: int
 ) -> np.ndarray:
@@ -77,15 +86,26 @@ def rasterise(
     """
     mask = np.zeros((rows[1] - rows[0], width), np.uint8)
     for area in sorted(areas, key=lambda area: area.cut):
-        rings = [ring / steps - (rows[0], 0) for ring in area.rings if len(ring) >= 3]
-        if rings:
-            (top, left), inside = _inside(rings, mask.shape)
-            window = mask[top : top + inside.shape[0], left : left + inside.shape[1]]
-            if area.cut:
-                window &= 1 - inside
-            else:
-                window |= inside
+        (top, left), inside = fill(area, steps=steps, rows=rows, width=width)
+        window = mask[top : top + inside.shape[0], left : left + inside.shape[1]]
+        if area.cut:
+            window &= 1 - inside
+        else:
+            window |= inside
     return mask
+
+
+def fill(
+    area: Area, *, steps: tuple[float, float], rows: tuple[int, int], width: int
+) -> tuple[tuple[int, int], np.ndarray]:
+    """What lies inside of an area, (h, w) uint8, no wider than it, and where in the rows it starts.
+
+    Arguments, and what a pixel is, as in `rasterise`; a cut area is filled like any other.
+    """
+    rings = [ring / steps - (rows[0], 0) for ring in area.rings if len(ring) >= 3]
+    if not rings:
+        return (0, 0), np.zeros((0, 0), np.uint8)
+    return _inside(rings, (rows[1] - rows[0], width))
 
 
 def _inside(rings: list[np.ndarray], shape: tuple[int, int]) -> tuple[tuple[int, int], np.ndarray]:

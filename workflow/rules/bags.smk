@@ -31,7 +31,11 @@ rule train_aggregator:
     resources:
         mem_mb=memory(2000),
     params:
-        recipe=recipe("train_aggregator", shared=["seed", "classes"]),
+        recipe=recipe(
+            "train_aggregator",
+            shared=["seed", "classes"],
+            made_of=lambda wildcards: {"checkpoint": "random"},
+        ),
     script:
         "../scripts/train_aggregator.py"
 

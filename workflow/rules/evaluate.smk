@@ -65,7 +65,7 @@ rule evaluate_pseudo_masks:
         recipe=recipe(
             "evaluate_pseudo_masks",
             shared=["classes", "negative", "cam_scale"],
-            made_of=lambda wildcards: {"cam": CAMS[0]},
+            made_of=lambda wildcards: {"cam": CAMS[0], "clustering": CLUSTERING},
         ),
     script:
         "../scripts/evaluate_pseudo_masks.py"

@@ -9,7 +9,9 @@ import numpy as np
 from workflow.lib.codes import to_codes
 from workflow.lib.heatmaps import read_bands, stitch_maps
 from workflow.lib.job import run
+from workflow.lib.known_truth import known_masks
 from workflow.lib.masked_slides import teachers
+from workflow.lib.names import UNRELATED
 from workflow.lib.pixel_metrics import BINS, count_bands
 from workflow.lib.pixel_tables import (
     CURVES,
@@ -56,18 +58,15 @@ def evaluate_masks(
     of the fold: `otsu_val` without their masks, `best_val` with them. There is no `otsu_val` where
     all of them are `negative`: it would only part noise from noise.
 
-    tile_labels: where masks taught the classifier, so that every row says how many did
+    tile_labels: where masks taught the classifier, so that every row of a method that builds on it
+        says how many did
     """
-    masks = {
-        slide.slide: slide.mask
-        for slide in shard.slides
-        if slide.mask or (negative is not None and slide.label == negative)
-    }
+    masks = known_masks(shard.slides, negative)
     masks = masks if any(masks.values()) else {}
     placed = read_table(splits)
     units, facts = tiles[0].parent, checks[0].parent
     tested = [row for row in placed if row["split"] == "test" and row["slide"] in masks]
-    taught = teachers(tile_labels or (), placed)
+    taught = {} if method in UNRELATED else teachers(tile_labels or (), placed)
     about = (heatmaps[0].parent, refined[0].parents[1], facts, masks)
     counted = [_count(row, *about, taught.get(row["fold"], frozenset())) for row in tested]
     findings = {row["slide"] for row in placed if row["label"] != negative}

@@ -1,14 +1,17 @@
 """Tell, before hours are spent on refining, whether the evidence of each fold is worth it."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import zarr
 from PIL import Image
 from scipy.special import softmax
 
 from workflow.lib import cam_quality as quality
 from workflow.lib.cams import slide_evidence
+from workflow.lib.evidence_tallies import EvidenceTally
 from workflow.lib.folds import in_fold
 from workflow.lib.job import run
 from workflow.lib.shard import Shard
@@ -51,26 +54,31 @@ def evaluate_pseudo_masks(
             store, split = Tiles(tiles[0].parent / name / "tiles.zarr"), placed[name]["split"]
             if not (good := ~store.bad).any():
                 continue
-            source, label = open_group(seen / name / "cams.zarr"), placed[name]["label"]
-            found = source["cams"][:][good]
-            facts = manifest(seen / name)["facts"]
-            if facts["cam"] == "cam":  # other maps have no unit that classes share
-                shares = softmax(found.astype(np.float32), axis=1).mean(axis=(0, 2, 3))
-                tally.add_shares(split, label, shares)
-            if split != "train" or label == negative:
-                continue
-            made = manifest(masks / name)
-            evidence = slide_evidence(found, source.attrs["classes"], facts, scale=cam_scale)
-            inside = quality.cell_tissue(
-                _mask(tissue[0].parent / name),
-                store.positions_px[good],
-                evidence.shape[1:],
-                tile_px=store.attrs["tile_px"],
-                size_px=(store.attrs["height_px"], store.attrs["width_px"]),
-            )
-            ids = open_group(clusters / name / "assignments.zarr")["assignments"][:][good]
-            threshold = made["made_from"]["settings"]["foreground"]
-            tally.add_evidence(evidence.numpy(), inside, ids, made["facts"], threshold=threshold)
+            group, label = open_group(seen / name / "cams.zarr"), placed[name]["label"]
+            facts, found = manifest(seen / name)["facts"], EvidenceTally()
+            compared = facts["cam"] == "cam"  # other maps have no unit that classes share
+            learnt = split == "train" and label != negative
+            if learnt:
+                made, mask = manifest(masks / name), _mask(tissue[0].parent / name)
+                threshold = made["made_from"]["settings"]["foreground"]
+                ids = open_group(clusters / name / "assignments.zarr")["assignments"][:]
+            for kept, maps in _blocks(group["cams"], good) if compared or learnt else ():
+                if compared:
+                    found.add_shares(softmax(maps.astype(np.float32), axis=1))
+                if learnt:
+                    evidence = slide_evidence(maps, group.attrs["classes"], facts, scale=cam_scale)
+                    inside = quality.cell_tissue(
+                        mask,
+                        store.positions_px[kept],
+                        evidence.shape[1:],
+                        tile_px=store.attrs["tile_px"],
+                        size_px=(store.attrs["height_px"], store.attrs["width_px"]),
+                    )
+                    found.add_evidence(evidence.numpy(), inside, ids[kept], threshold=threshold)
+            if compared:
+                tally.add_shares(split, label, found.shares())
+            if learnt:
+                tally.add_evidence(found, made["facts"])
         record = manifest(trained)
         row = {"fold": fold, **tally.row(), "classifier_auroc": _auroc(trained, record["facts"])}
         said = quality.warnings(row, weak=record["facts"].get("warning"))
@@ -85,6 +93,15 @@ def _by_fold(indices: list[Path], *, unit: bool = False) -> dict[int, Path]:
     """Fold -> folder of its stage, or of its unit."""
     folders = (index.with_suffix("") if unit else index.parent for index in indices)
     return {int(folder.name.removeprefix("fold")): folder for folder in folders}
+
+
+def _blocks(cams: zarr.Array, good: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows (B,) of the good tiles and their cams (B, C, h, w), a shard of the store at a time."""
+    step = cams.shards[0]
+    for start in range(0, len(good), step):
+        rows = np.flatnonzero(good[start : start + step])
+        if len(rows):
+            yield start + rows, cams[start : start + step][rows]
 
 
 def _mask(unit: Path) -> np.ndarray:

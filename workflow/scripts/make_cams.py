@@ -9,7 +9,7 @@ import torch
 from scipy.special import softmax
 
 from workflow.lib.cam_makers import CamMaker
-from workflow.lib.cams import Cam, CamTally, evidence_class
+from workflow.lib.cams import CamTally, evidence_class
 from workflow.lib.classifiers import Classifier
 from workflow.lib.consistency import Evidence
 from workflow.lib.devices import prepare
@@ -34,7 +34,7 @@ def make_cams(
     *,
     shard: Shard,
     fold: int,
-    cam: Cam,
+    cam: str,
     classes: list[str],
     pooling: Pooling,
     negative: str | None,

@@ -12,6 +12,7 @@ from workflow.lib.devices import prepare
 from workflow.lib.feature_bags import FeatureBags, open_feature_bags
 from workflow.lib.folds import in_fold
 from workflow.lib.job import run
+from workflow.lib.label_lessons import check_classes
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
@@ -55,13 +56,7 @@ def train_aggregator(
     def fit(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
         training, validation = open_split("train"), open_split("val")
-        missing = [name for i, name in enumerate(classes) if not (training.label == i).any()]
-        if missing:
-            raise ValueError(
-                f"Fold {fold} has no training slide of class {', '.join(missing)} with a tile: "
-                "they are quarantined or hold too little tissue (verdicts.tsv and the log of "
-                "tile_slide say which). Add slides, or set split_patients.folds to fewer"
-            )
+        check_classes(training.label, classes, fold)
         torch.manual_seed(seed)
         width = training.everything().dimension
         model = Aggregator(width, classes, hidden=hidden, dropout=dropout)

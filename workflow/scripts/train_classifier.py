@@ -12,11 +12,12 @@ from workflow.lib.devices import choose_precision, prepare
 from workflow.lib.folds import in_fold
 from workflow.lib.heads import Pooling
 from workflow.lib.job import run
+from workflow.lib.label_lessons import check_classes
 from workflow.lib.masked_slides import masked
 from workflow.lib.resuming import make_key
 from workflow.lib.shard import Shard, commit
 from workflow.lib.tables import read_table, write_table
-from workflow.lib.training import Balance, check_classes, train, weakness
+from workflow.lib.training import Balance, train, weakness
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def train_classifier(
         where = prepare(device, threads=threads, seed=seed)
         computed = choose_precision(precision, where)
         training, validation = open_split("train"), open_split("val")
-        check_classes(training, classes, fold)
+        check_classes(training.label, classes, fold)
         if learnt:
             start = load_backbone(learnt)
         else:

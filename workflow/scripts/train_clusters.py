@@ -8,7 +8,7 @@ import numpy as np
 
 from workflow.lib.clustering import fit
 from workflow.lib.job import run
-from workflow.lib.rows import Rows, draw, gather
+from workflow.lib.rows import Rows, draw, gather, one_encoder
 from workflow.lib.shard import Shard, commit
 from workflow.lib.stores import open_group
 from workflow.lib.tables import read_table
@@ -49,12 +49,7 @@ def train_clusters(
         stores = {
             slide: open_group(units / slide / "features.zarr") for slide in usable(units, fitted)
         }
-        made_by = {str(dict(store.attrs)): slide for slide, store in stores.items()}
-        if len(made_by) > 1:
-            named = "; ".join(f"{slide} has those of {what}" for what, slide in made_by.items())
-            raise ValueError(
-                f"Features of different encoders cannot be clustered: {named}; extract them again"
-            )
+        made_by = one_encoder({slide: store.attrs for slide, store in stores.items()})
         drawn = draw([~store["bad"][:] for store in stores.values()], max_tiles, seed=seed)
         kept = dict(zip(stores, drawn, strict=True))
         tiles = sum(int(rows.sum()) for rows in kept.values())
@@ -87,7 +82,7 @@ def train_clusters(
             "n_slides": len(stores),
             "trained_on": list(stores),
             "fit_on": fit_on,
-            "made_by": dict(next(iter(stores.values())).attrs),
+            "made_by": made_by,
         }
 
     commit(clusters, shard, work, upstream=[units], only=fitted)

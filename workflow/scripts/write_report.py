@@ -79,7 +79,8 @@ def write_report(
     trained = {_name(index): index.with_suffix("") for index in learnt}
     made = {name: manifest(folder) for name, folder in trained.items()}
     checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]
-    features = encoded(results / "features", clusters, [slide.slide for slide in study.used])
+    names = [slide.slide for slide in study.used]
+    features = encoded(results / "features", clusters, names, bags=bool(aggregators))
     drawn = [manifest(i.with_suffix("")) for i in [*clusters, *embedding_maps]] + [*made.values()]
     cohort = study.cohort(read_table(montages[0].with_suffix("") / "sizes.tsv"))
     counts = summary.confusion_counts(numbers, config["labels"]["level"], classes)
@@ -94,6 +95,7 @@ def write_report(
         methods=summary.method_table(numbers, study.methods),
         method_names=list(study.methods.values()),
         supervised=[name for method, name in study.methods.items() if method in SUPERVISED],
+        pointed=study.methods.get("points"),
         masked=any(slide.mask for slide in shard.slides),
         pixel_charts=pixel_charts(
             {title: tables[f"masks_{m}_curves"] for m, title in study.methods.items()}
