@@ -22,11 +22,11 @@ from sklearn import cluster, decomposition
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflow.lib.clustering import HELD, group
-from workflow.lib.clusters import nearest, project
-from workflow.lib.rows import Rows
-from workflow.lib.stores import create_group, create_rows, open_group
-from workflow.lib.whitening import Points, whitening
+from workflow.lib.clusters.clustering import HELD, group
+from workflow.lib.clusters.clusters import nearest, project
+from workflow.lib.clusters.whitening import Points, whitening
+from workflow.lib.tiles.rows import Rows
+from workflow.lib.tiles.stores import create_group, create_rows, open_group
 
 DIMENSIONS = 256
 GROUPS = 2000  # Gaussians of the mixture

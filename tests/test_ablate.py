@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tests.lib.ablated import RECIPE, unit
-from workflow.lib.ablation import COLUMNS
-from workflow.lib.tables import METRICS, read_table, write_table
+from workflow.lib.jobs.tables import METRICS, read_table, write_table
+from workflow.lib.measures.ablation import COLUMNS
 from workflow.tools import ablate
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tests.lib.mutators import STEPS, good
-from workflow.lib.probe import judge, probe
-from workflow.lib.verdicts import OK, REMEDIES
+from workflow.lib.jobs.verdicts import OK, REMEDIES
+from workflow.lib.slides.probe import judge, probe
 
 SETTINGS = {
     "mpp": None,

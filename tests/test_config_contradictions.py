@@ -3,7 +3,7 @@
 import pytest
 
 from tests.configs import edited, schema
-from workflow.lib.configuration import check_config, check_marks, schema_faults
+from workflow.lib.jobs.configuration import check_config, check_marks, schema_faults
 
 CONTRADICTIONS = {
     "labels permuted where there are none": (

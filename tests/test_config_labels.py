@@ -3,7 +3,7 @@
 import pytest
 
 from tests.configs import edited, schema
-from workflow.lib.configuration import check_config, schema_faults
+from workflow.lib.jobs.configuration import check_config, schema_faults
 
 CONTRADICTIONS = {
     "slides without labels": (

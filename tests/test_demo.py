@@ -21,8 +21,8 @@ from demo.noise import smooth_noise
 from demo.stain import Stain
 from demo.tissue import plan_tissue
 from tests.synthetic import make_cohort, write_slide
-from workflow.lib.sheet import Slide, read_sheet
-from workflow.lib.splits import split_patients
+from workflow.lib.cohort.sheet import Slide, read_sheet
+from workflow.lib.cohort.splits import split_patients
 
 SHEET = Path(__file__).parents[1] / "config/slides.tsv"
 CLASSES = ["normal", "tumour"]

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from tests.synthetic import draw_pixels
-from workflow.lib.backbones import build_backbone
-from workflow.lib.inference import to_input
-from workflow.lib.label_tables import Scored, metric_rows
-from workflow.lib.linear_probes import fit_probe
-from workflow.lib.permutation import permute_labels
-from workflow.lib.sheet import Slide
-from workflow.lib.splits import split_patients
+from workflow.lib.clusters.linear_probes import fit_probe
+from workflow.lib.cohort.permutation import permute_labels
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.cohort.splits import split_patients
+from workflow.lib.measures.label_tables import Scored, metric_rows
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.tiles.inference import to_input
 
 CLASSES = ["normal", "tumour"]
 PATIENTS, SLIDES_OF_EACH, TILE_PX = 20, 3, 64

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from workflow.lib.explanation import changes, recorded_recipe, sidecar
-from workflow.lib.shard import Shard, commit
-from workflow.lib.units import checksum, write_json
+from workflow.lib.jobs.explanation import changes, recorded_recipe, sidecar
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.units import checksum, write_json
 from workflow.tools import explain, run, verify
 
 RECIPE = {"rule": "r", "settings": {"a": 1, "b": 2}, "slides": {"s1": {"identity": "x"}}}

@@ -1,8 +1,8 @@
 """Metrics tables of runs, as an ablation finds them, and how they compare."""
 
-from workflow.lib import ablation
-from workflow.lib.ablation import Target
-from workflow.lib.shard import Shard, commit
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.measures import ablation
+from workflow.lib.measures.ablation import Target
 
 NAMES = ["base", "other"]
 RECIPE = {"rule": "tile_slide", "settings": {"mpp": 1}, "slides": {}}

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from tests.lib.striped import SIDE, Store
-from workflow.lib.backbones import build_backbone
-from workflow.lib.bags import TileBag
-from workflow.lib.cluster_networks import ClusterNetwork
-from workflow.lib.deepcluster import Course, learn
-from workflow.lib.monitors import watch
+from workflow.lib.clusters.cluster_networks import ClusterNetwork
+from workflow.lib.clusters.deepcluster import Course, learn
+from workflow.lib.clusters.monitors import watch
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.tiles.bags import TileBag
 
 PLAIN = {"flips": False, "rotations": False, "crop": 1, "colour_jitter": 0}
 AUGMENTED = {"flips": True, "rotations": True, "crop": 1, "colour_jitter": 0.2}

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from workflow.lib.backbones import build_backbone
-from workflow.lib.classifiers import Classifier
-from workflow.lib.clustering import fit
-from workflow.lib.consistency import Evidence, sample
+from workflow.lib.clusters.clustering import fit
+from workflow.lib.evidence.consistency import Evidence, sample
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.networks.classifiers import Classifier
 
 SIDE = 64
 TILES = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))

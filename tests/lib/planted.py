@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workflow.lib.feature_bags import FeatureBags
+from workflow.lib.networks.feature_bags import FeatureBags
 
 DIM = 16
 SHARE = 5  # one tile in five of a finding is planted

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from workflow.lib.cams import upsample
+from workflow.lib.evidence.cams import upsample
 
 SIDE = 32
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import torch
 
-from workflow.lib.backbones import build_backbone
-from workflow.lib.bags import TileBag
-from workflow.lib.classifiers import Classifier
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.tiles.bags import TileBag
 
 SIDE = 32
 SETTINGS = {

@@ -13,11 +13,11 @@ from PIL import Image
 
 from tests.scripts.outcome import SLIDES, shard
 from tests.synthetic import draw_pixels
-from workflow.lib import cam_quality as quality
-from workflow.lib.audit import COLUMNS, Check
-from workflow.lib.shard import Shard, commit, visit
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.audit import COLUMNS, Check
+from workflow.lib.evidence import cam_quality as quality
+from workflow.lib.jobs.shard import Shard, commit, visit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.jobs.verdicts import Quarantine
 from workflow.scripts.audit_folds import audit_folds
 
 FOLDS = (0, 1)

@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 from tests.scripts.tile_study import shard
-from workflow.lib.shard import visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, create_tiles, write_rows
-from workflow.lib.tables import write_table
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import visit
+from workflow.lib.jobs.tables import write_table
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.tiles.stores import create_group, create_tiles, write_rows
 from workflow.scripts.label_tiles import label_tiles
 from workflow.scripts.mark_tiles import mark_tiles
 from workflow.scripts.score_bags import score_bags

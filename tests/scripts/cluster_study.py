@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 
 from tests.scripts import outcome
-from workflow.lib.shard import Shard
-from workflow.lib.stores import open_group
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.tiles.stores import open_group
 from workflow.scripts.assign_clusters import assign_clusters
 from workflow.scripts.train_clusters import train_clusters
 

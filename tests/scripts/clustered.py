@@ -2,9 +2,9 @@
 
 from PIL import Image
 
-from workflow.lib.cluster_questions import ENRICHMENT
-from workflow.lib.shard import commit
-from workflow.lib.tables import metric_row, write_table
+from workflow.lib.clusters.cluster_questions import ENRICHMENT
+from workflow.lib.jobs.shard import commit
+from workflow.lib.jobs.tables import metric_row, write_table
 
 PAGES = {
     "embedding_maps": ("embedding.png", "neighbours.png"),

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workflow.lib.backbones import Backbone
-from workflow.lib.classifiers import Classifier
-from workflow.lib.shard import Shard, commit, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_tiles, open_group, write_rows
-from workflow.lib.tables import write_table
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard, commit, visit
+from workflow.lib.jobs.tables import write_table
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.networks.backbones import Backbone
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.tiles.stores import create_tiles, open_group, write_rows
 
 CLASSES = ["normal", "tumour"]
 TILE_PX = 64

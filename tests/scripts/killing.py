@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflow.lib import resuming
+from workflow.lib.networks import resuming
 
 
 def kill(monkeypatch, train, *, when=lambda state: True):

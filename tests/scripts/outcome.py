@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.pyramids import write_heatmap
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, create_tiles, write_rows
-from workflow.lib.tables import write_table
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import write_table
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.maps.pyramids import write_heatmap
+from workflow.lib.tiles.stores import create_group, create_tiles, write_rows
 
 CLASSES = ["normal", "tumour"]
 HEIGHT, WIDTH, TILE = 32, 48, 16

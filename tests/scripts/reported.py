@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from tests.scripts import audited, clustered
-from workflow.lib.cluster_questions import ENRICHMENT
-from workflow.lib.names import UNLEARNT
-from workflow.lib.shard import Shard, commit, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_tiles, write_rows
-from workflow.lib.tables import METRICS, metric_row, write_table
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.clusters.cluster_questions import ENRICHMENT
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.names import UNLEARNT
+from workflow.lib.jobs.shard import Shard, commit, visit
+from workflow.lib.jobs.tables import METRICS, metric_row, write_table
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.tiles.stores import create_tiles, write_rows
 from workflow.scripts.check_cohort import COLUMNS
 from workflow.scripts.write_report import write_report
 

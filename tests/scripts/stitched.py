@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, create_tiles, write_rows
-from workflow.lib.tables import write_table
-from workflow.lib.tiling import TileSpec, grid, origins
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import write_table
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.tiles.stores import create_group, create_tiles, write_rows
+from workflow.lib.tiles.tiling import TileSpec, grid, origins
 from workflow.scripts.draw_overlay import draw_overlay
 from workflow.scripts.stitch_heatmap import stitch_heatmap
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests.scripts.audited import Audited
 from tests.scripts.outcome import SLIDES
-from workflow.lib.audit import REMEDIES
+from workflow.lib.cohort.audit import REMEDIES
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases/audit/leaks.yaml").read_text())
 # What says that it was made from splits.tsv, in the order of names: 21 units, of which the first 20

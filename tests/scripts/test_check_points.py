@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import open_group
-from workflow.lib.units import manifest
-from workflow.lib.verdicts import REMEDIES, Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import REMEDIES, Quarantine
+from workflow.lib.tiles.stores import open_group
 from workflow.scripts.check_points import check_points
 
 CLASSES = ["normal", "tumour"]

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from tests.lib.mutators import aperio, empty, good, rename
-from workflow.lib.shard import Shard
-from workflow.lib.sheet import Slide
-from workflow.lib.units import manifest
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.units import manifest
 from workflow.scripts.check_slide import check_slide
 
 SETTINGS = {

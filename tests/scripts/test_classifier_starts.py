@@ -10,12 +10,12 @@ import torch
 from tests.scripts.classified import SETTINGS, SLIDES, learn
 from tests.scripts.killing import kill
 from tests.scripts.tile_study import TILE_PX, shard, write_tiles
-from workflow.lib.backbones import build_backbone
-from workflow.lib.classifiers import Classifier
-from workflow.lib.cluster_networks import ClusterNetwork
-from workflow.lib.shard import commit, visit
-from workflow.lib.stores import create_group, write_rows
-from workflow.lib.units import manifest
+from workflow.lib.clusters.cluster_networks import ClusterNetwork
+from workflow.lib.jobs.shard import commit, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.tiles.stores import create_group, write_rows
 
 QUICK = {"epochs": 2, "learning_rate": 1e-3}
 

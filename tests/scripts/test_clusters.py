@@ -8,9 +8,9 @@ from PIL import Image
 
 from tests.scripts import outcome
 from tests.scripts.cluster_study import assign, indices, read, spoil
-from workflow.lib.stores import open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest, usable
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest, usable
+from workflow.lib.tiles.stores import open_group
 from workflow.scripts.draw_cluster_maps import draw_cluster_maps
 from workflow.scripts.draw_montages import draw_montages
 from workflow.scripts.evaluate_clusters import evaluate_clusters

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from tests.scripts import outcome
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, open_group, write_rows
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import create_group, open_group, write_rows
 from workflow.scripts.draw_embeddings import draw_embeddings
 
 SETTINGS = {"map": "tsne", "perplexity": 5.0, "max_tiles": 100, "queries": 2, "neighbours": 3}

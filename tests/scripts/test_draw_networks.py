@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.scripts import tile_study
-from workflow.lib.autoencoders import Autoencoder
-from workflow.lib.units import manifest
+from workflow.lib.clusters.autoencoders import Autoencoder
+from workflow.lib.jobs.units import manifest
 from workflow.scripts.draw_networks import draw_networks
 
 SLIDES = {

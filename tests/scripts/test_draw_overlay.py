@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.scripts.stitched import DISC_PX0, MPP0, SIZE_PX0, Study
-from workflow.lib.overlays import legend
-from workflow.lib.units import manifest
+from workflow.lib.jobs.units import manifest
+from workflow.lib.maps.overlays import legend
 
 
 @pytest.fixture(scope="module")

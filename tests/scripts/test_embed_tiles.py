@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from tests.scripts.tile_study import shard, write_tiles
-from workflow.lib.backbones import build_backbone
-from workflow.lib.cluster_networks import ClusterNetwork
-from workflow.lib.shard import commit
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.units import manifest
+from workflow.lib.clusters.cluster_networks import ClusterNetwork
+from workflow.lib.jobs.shard import commit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.tiles.stores import Tiles, open_group
 from workflow.scripts import embed_tiles as script
 from workflow.scripts.assign_clusters import assign_clusters
 from workflow.scripts.embed_tiles import embed_tiles

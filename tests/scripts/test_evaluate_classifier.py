@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.scripts import outcome
-from workflow.lib.shard import visit
-from workflow.lib.stores import create_group
-from workflow.lib.tables import METRICS, read_table
-from workflow.lib.tile_labels import write_labels
+from workflow.lib.jobs.shard import visit
+from workflow.lib.jobs.tables import METRICS, read_table
+from workflow.lib.tiles.stores import create_group
+from workflow.lib.tiles.tile_labels import write_labels
 from workflow.scripts.evaluate_classifier import evaluate_classifier
 
 TUMOUR = {  # probability of each of six tiles

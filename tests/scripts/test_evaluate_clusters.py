@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.scripts import outcome
-from workflow.lib.cluster_questions import ENRICHMENT
-from workflow.lib.shard import Shard, visit
-from workflow.lib.stores import create_group, write_rows
-from workflow.lib.tables import read_table
+from workflow.lib.clusters.cluster_questions import ENRICHMENT
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.tiles.stores import create_group, write_rows
 from workflow.scripts.evaluate_clusters import evaluate_clusters
 from workflow.scripts.summarise_study import summarise_study
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from tests.scripts import outcome
-from workflow.lib.shard import visit
-from workflow.lib.tables import METRICS, read_table
+from workflow.lib.jobs.shard import visit
+from workflow.lib.jobs.tables import METRICS, read_table
 from workflow.scripts.evaluate_masks import evaluate_masks
 
 

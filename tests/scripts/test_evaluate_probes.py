@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.scripts.tile_study import shard
-from workflow.lib.shard import commit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, write_rows
-from workflow.lib.tables import METRICS, read_table, write_table
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import commit
+from workflow.lib.jobs.tables import METRICS, read_table, write_table
+from workflow.lib.tiles.stores import create_group, write_rows
 from workflow.scripts.evaluate_probes import evaluate_probes
 from workflow.scripts.summarise_study import summarise_study
 

@@ -10,10 +10,10 @@ from PIL import Image
 from scipy.special import softmax
 
 from tests.scripts import cohort
-from workflow.lib.shard import visit
-from workflow.lib.stores import create_group, open_group, write_rows
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.shard import visit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import create_group, open_group, write_rows
 from workflow.scripts import evaluate_pseudo_masks as script
 from workflow.scripts.evaluate_pseudo_masks import evaluate_pseudo_masks
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.scripts.tile_study import shard, write_tiles
-from workflow.lib.encoders import build_encoder
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.units import manifest
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.encoders import build_encoder
+from workflow.lib.tiles.stores import Tiles, open_group
 from workflow.scripts import extract_features as script
 from workflow.scripts.extract_features import extract_features
 

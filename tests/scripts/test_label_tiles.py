@@ -8,12 +8,12 @@ import pytest
 
 from tests.scripts.bagged import ATTRS, CLASSES, SLIDES, build, label, learn, planted, score
 from tests.scripts.killing import kill
-from workflow.lib.attention_mil import Aggregator
-from workflow.lib.bags import open_bag
-from workflow.lib.label_metrics import ranking
-from workflow.lib.stores import open_group
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.measures.label_metrics import ranking
+from workflow.lib.networks.attention_mil import Aggregator
+from workflow.lib.tiles.bags import open_bag
+from workflow.lib.tiles.stores import open_group
 
 
 @pytest.fixture(scope="module")

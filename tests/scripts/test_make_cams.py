@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.scripts import cohort
-from workflow.lib.cams import evidence_class
-from workflow.lib.classifiers import Classifier
-from workflow.lib.consistency import Evidence, look
-from workflow.lib.inference import to_input
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.units import manifest
+from workflow.lib.evidence.cams import evidence_class
+from workflow.lib.evidence.consistency import Evidence, look
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.tiles.inference import to_input
+from workflow.lib.tiles.stores import Tiles, open_group
 from workflow.scripts.make_cams import _pool
 
 
@@ -127,7 +127,7 @@ def test_the_lowest_evidence_of_a_mask_is_nothing_even_where_all_of_it_is_foregr
     study, monkeypatch
 ):
     ones = lambda tiles, salient, seed: torch.ones(len(tiles), 2, 16, 16)  # noqa: E731
-    monkeypatch.setattr("workflow.lib.cam_makers.cut_tiles", ones)
+    monkeypatch.setattr("workflow.lib.evidence.cam_makers.cut_tiles", ones)
     study.make_cams("grabcut", seed=0)
     seen = manifest(study.cams_by("grabcut").parent / "p3")["facts"]
     assert (seen["low"], seen["high"]) == (0, 1)

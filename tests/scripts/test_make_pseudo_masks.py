@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.scripts import cohort
-from workflow.lib.cams import slide_evidence, upsample
-from workflow.lib.stores import open_group
-from workflow.lib.units import manifest
+from workflow.lib.evidence.cams import slide_evidence, upsample
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import open_group
 
 
 def masks(study, slide):

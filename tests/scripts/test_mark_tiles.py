@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.scripts.bagged import SLIDES, build, mark
-from workflow.lib.stores import open_group
-from workflow.lib.units import manifest
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import open_group
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from tests.synthetic import write_slide
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.slides import open_reader
-from workflow.lib.units import manifest
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.slides.slides import open_reader
 from workflow.scripts.mask_tissue import mask_tissue
 
 SETTINGS = {"mask_mpp": 8.0, "min_area_um2": 5e3, "close_um": 20.0, "saturation_floor": 0.05}

@@ -8,12 +8,12 @@ import torch
 import zarr
 
 from tests.scripts import cohort
-from workflow.lib.classifiers import Classifier
-from workflow.lib.clusters import assign
-from workflow.lib.consistency import Evidence, locations, look
-from workflow.lib.inference import to_input
-from workflow.lib.stores import Tiles
-from workflow.lib.units import manifest
+from workflow.lib.clusters.clusters import assign
+from workflow.lib.evidence.consistency import Evidence, locations, look
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.tiles.inference import to_input
+from workflow.lib.tiles.stores import Tiles
 from workflow.scripts import pool_evidence as script
 
 CELLS = 8  # locations along a side of 64 px at a stride of 8

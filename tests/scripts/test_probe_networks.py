@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from tests.scripts.tile_study import CLASSES, TILE_PX, shard, write_tiles
-from workflow.lib.autoencoders import Autoencoder
-from workflow.lib.backbones import build_backbone
-from workflow.lib.cluster_networks import ClusterNetwork
-from workflow.lib.linear_probes import auroc
-from workflow.lib.shard import commit
-from workflow.lib.stores import open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.clusters.autoencoders import Autoencoder
+from workflow.lib.clusters.cluster_networks import ClusterNetwork
+from workflow.lib.clusters.linear_probes import auroc
+from workflow.lib.jobs.shard import commit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.tiles.stores import open_group
 from workflow.scripts import probe_networks as script
 from workflow.scripts.probe_networks import probe_networks
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tests.scripts import cohort
-from workflow.lib.cam_names import CAMS
-from workflow.lib.cams import slide_evidence, upsample
-from workflow.lib.classifiers import Classifier
-from workflow.lib.decoders import Decoder
-from workflow.lib.inference import to_input
-from workflow.lib.shard import commit
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.units import manifest
+from workflow.lib.evidence.cam_names import CAMS
+from workflow.lib.evidence.cams import slide_evidence, upsample
+from workflow.lib.jobs.shard import commit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.decoders import Decoder
+from workflow.lib.tiles.inference import to_input
+from workflow.lib.tiles.stores import Tiles, open_group
 
 SETTINGS = {
     "morphology": {"open_um": 0, "min_object_um2": 300, "max_hole_um2": 300},

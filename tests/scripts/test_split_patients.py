@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from workflow.lib.shard import Shard
-from workflow.lib.sheet import Slide
-from workflow.lib.splits import SplitError
-from workflow.lib.tables import read_table
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.cohort.splits import SplitError
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table
 from workflow.scripts.split_patients import split_patients
 
 SETTINGS = {"folds": 3, "val_fraction": 0.5, "group_by": "patient", "seed": 0}

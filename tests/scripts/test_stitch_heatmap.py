@@ -12,8 +12,8 @@ import zarr
 from ome_zarr_models.v05 import Image
 
 from tests.scripts.stitched import DISC_PX0, MPP, MPP0, SIZE_PX0, SPLITS, Study, spec
-from workflow.lib.stores import open_group, write_rows
-from workflow.lib.units import manifest
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import open_group, write_rows
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from workflow.lib.tables import METRICS, metric_row, read_table, write_table
+from workflow.lib.jobs.tables import METRICS, metric_row, read_table, write_table
 from workflow.scripts.summarise_study import summarise_study
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from tests.scripts.test_mask_tissue import check, shard
 from tests.synthetic import write_slide
-from workflow.lib.resampling import resample
-from workflow.lib.shard import visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles
-from workflow.lib.units import manifest
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.slides.resampling import resample
+from workflow.lib.tiles.stores import Tiles
 from workflow.scripts.tile_slide import tile_slide
 
 SETTINGS = {

@@ -10,11 +10,11 @@ import torch
 from tests.scripts.classified import SLIDES, learn
 from tests.scripts.killing import kill
 from tests.scripts.tile_study import CLASSES, shard, write_tiles
-from workflow.lib import resuming
-from workflow.lib.classifiers import Classifier
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks import resuming
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.tiles.stores import Tiles, open_group
 from workflow.scripts.classify_tiles import classify_tiles
 
 

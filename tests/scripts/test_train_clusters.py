@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.scripts.cluster_study import assign, read, rewrite, spoil, train
-from workflow.lib.clusters import Clusters
-from workflow.lib.stores import open_group
-from workflow.lib.units import manifest
+from workflow.lib.clusters.clusters import Clusters
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import open_group
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_a_test_slide_touches_the_clusters_that_are_fitted_on_all(study):
 
 def test_the_streamed_fit_finds_what_the_held_one_finds(study, monkeypatch):
     before = [read(study, slide)[0].tolist() for slide in ("a1", "a2", "b")]
-    monkeypatch.setattr("workflow.lib.clustering.HELD", 0)
-    monkeypatch.setattr("workflow.lib.rows.CELLS", 8)
+    monkeypatch.setattr("workflow.lib.clusters.clustering.HELD", 0)
+    monkeypatch.setattr("workflow.lib.tiles.rows.CELLS", 8)
     for name in ("clusters", "assignments"):
         shutil.rmtree(study / name)
     facts = manifest(train(study))["facts"]

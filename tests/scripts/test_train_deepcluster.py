@@ -9,13 +9,13 @@ import torch
 
 from tests.scripts.killing import kill
 from tests.scripts.tile_study import CLASSES, STUDY, train_fold, write_tiles
-from workflow.lib import resuming
-from workflow.lib.cluster_networks import load_backbone
-from workflow.lib.clusters import Clusters, assign
-from workflow.lib.networks import load_network
-from workflow.lib.stores import Tiles
-from workflow.lib.tables import read_table
-from workflow.lib.units import checksum, manifest
+from workflow.lib.clusters.cluster_networks import load_backbone
+from workflow.lib.clusters.clusters import Clusters, assign
+from workflow.lib.clusters.networks import load_network
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import checksum, manifest
+from workflow.lib.networks import resuming
+from workflow.lib.tiles.stores import Tiles
 from workflow.scripts.train_deepcluster import train_deepcluster
 
 SETTINGS = {

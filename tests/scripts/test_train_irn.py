@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.scripts.cohort import probability, weights
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
 from workflow.scripts import train_irn as script
 
 IRN = {

@@ -7,9 +7,9 @@ import torch
 
 from tests.scripts import cohort
 from tests.scripts.cohort import weights
-from workflow.lib.classifiers import Classifier
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.classifiers import Classifier
 from workflow.scripts import train_negev as script
 
 NEGEV = {

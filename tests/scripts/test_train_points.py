@@ -5,12 +5,12 @@ import pytest
 
 from tests.scripts import cohort
 from tests.scripts.cohort import weights
-from workflow.lib.saved_models import read_record
-from workflow.lib.shard import visit
-from workflow.lib.stores import create_group, write_rows
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.jobs.shard import visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.networks.saved_models import read_record
+from workflow.lib.tiles.stores import create_group, write_rows
 from workflow.scripts import train_points as script
 
 SETTINGS = {

@@ -7,10 +7,10 @@ import pytest
 
 from tests.scripts import cohort
 from tests.scripts.cohort import weights
-from workflow.lib.saved_models import read_record
-from workflow.lib.stores import open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.saved_models import read_record
+from workflow.lib.tiles.stores import open_group
 from workflow.scripts import train_rpnet as script
 
 SETTINGS = {

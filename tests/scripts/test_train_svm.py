@@ -7,9 +7,9 @@ import pytest
 
 from tests.scripts import cohort
 from tests.scripts.conftest import COMPUTE
-from workflow.lib.stores import open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import open_group
 from workflow.scripts.train_svm import train_svm
 
 SVM = {

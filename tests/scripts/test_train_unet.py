@@ -7,11 +7,11 @@ import torch
 
 from tests.scripts import cohort
 from tests.scripts.cohort import weights
-from workflow.lib import decoder_training
-from workflow.lib.classifiers import Classifier
-from workflow.lib.refiners import load_refiner
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine import decoder_training
+from workflow.lib.refine.refiners import load_refiner
 from workflow.scripts import train_unet as script
 
 UNET = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.scripts.page import Page
 from tests.scripts.reported import Finished
-from workflow.lib.verdicts import REMEDIES
+from workflow.lib.jobs.verdicts import REMEDIES
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "div"}

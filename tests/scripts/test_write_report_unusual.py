@@ -7,7 +7,7 @@ import pytest
 
 from tests.scripts.page import Page
 from tests.scripts.reported import Finished, slide_with
-from workflow.lib.shard import commit
+from workflow.lib.jobs.shard import commit
 
 
 @pytest.fixture

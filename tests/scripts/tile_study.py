@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_tiles, write_rows
-from workflow.lib.tables import write_table
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import write_table
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.tiles.stores import create_tiles, write_rows
 
 CLASSES = ["plain", "striped"]
 TILE_PX = 32

@@ -102,11 +102,11 @@ EDITS = {
     "memory": (lambda s: edit(s, "workflow/rules/tile.smk", "memory(1500)", "memory(99)"), set()),
     "every file touched": (touch_everything, set()),
     "a comment and a docstring in a library module": (
-        lambda s: edit(s, f"{LIB}/stitching.py", '"""', '"""Other words. '),
+        lambda s: edit(s, f"{LIB}/maps/stitching.py", '"""', '"""Other words. '),
         set(),
     ),
     "the plumbing": (
-        lambda s: edit(s, f"{LIB}/units.py", "import os\n", "import os\n\nX = 1\n"),
+        lambda s: edit(s, f"{LIB}/jobs/units.py", "import os\n", "import os\n\nX = 1\n"),
         set(),
     ),
     "mpp": (lambda s: s.edit_config("tile_slide", mpp=1.25), TILES),
@@ -179,12 +179,12 @@ EDITS = {
         SPLITS | FEATURES | {"evaluate_classifier"},
     ),
     "an imported library function": (
-        lambda s: edit(s, f"{LIB}/stitching.py", "def ", "X = 1\n\n\ndef "),
+        lambda s: edit(s, f"{LIB}/maps/stitching.py", "def ", "X = 1\n\n\ndef "),
         STITCH,
     ),
     "a library function imported by an imported one, with an old time": (
         lambda s: edit(
-            s, f"{LIB}/codecs.py", "register_codec(", "X = 1\nregister_codec(", keep_time=True
+            s, f"{LIB}/tiles/codecs.py", "register_codec(", "X = 1\nregister_codec(", keep_time=True
         ),
         TILES,
     ),

@@ -6,8 +6,8 @@ import pytest
 
 from tests.workflow.stages import CLASSIFIER, MASK_SCORES, REPORT
 from tests.workflow.study import Study
-from workflow.lib.stores import open_group
-from workflow.lib.tables import read_table
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.tiles.stores import open_group
 
 LABELS = {"level": "slide", "classes": ["normal", "tumour"], "negative": "normal"}
 BAGS = {"labels": LABELS, "train_aggregator": {"epochs": 6, "hidden": 16, "patience": 6}}

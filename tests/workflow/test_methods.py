@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from tests.workflow.study import Study
-from workflow.lib.names import METHODS, SUPERVISED
-from workflow.lib.tables import read_table
+from workflow.lib.jobs.names import METHODS, SUPERVISED
+from workflow.lib.jobs.tables import read_table
 
 REFINERS = ["none", "morphology", "crf", "irn", "negev", "rpnet", "points", "svm", "unet"]
 QUICK = {

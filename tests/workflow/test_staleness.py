@@ -9,7 +9,7 @@ import pytest
 from tests.workflow.edits import EDITS, replace_slide_keeping_its_time
 from tests.workflow.stages import CAMS, EVIDENCE, STITCH
 from tests.workflow.study import Study
-from workflow.lib.inheriting import begin_with
+from workflow.lib.jobs.inheriting import begin_with
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,15 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 
-from workflow.lib.checkpoints import identity as checkpoint_identity
-from workflow.lib.configuration import check_config, check_marks, schema_faults
-from workflow.lib.explanation import note_change, recorded_recipe
-from workflow.lib.identity import Identities
-from workflow.lib.permutation import permute_labels
-from workflow.lib.recipe import canon, recipe as make_recipe, shared_settings
-from workflow.lib.shard import assign_shards
-from workflow.lib.sheet import SheetError, read_sheet
-from workflow.lib.splits import count_folds
+from workflow.lib.networks.checkpoints import identity as checkpoint_identity
+from workflow.lib.jobs.configuration import check_config, check_marks, schema_faults
+from workflow.lib.jobs.explanation import note_change, recorded_recipe
+from workflow.lib.jobs.identity import Identities
+from workflow.lib.cohort.permutation import permute_labels
+from workflow.lib.jobs.recipe import canon, recipe as make_recipe, shared_settings
+from workflow.lib.jobs.shard import assign_shards
+from workflow.lib.cohort.sheet import SheetError, read_sheet
+from workflow.lib.cohort.splits import count_folds
 
 schema = yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text())
 if problems := schema_faults(config, schema) or check_config(config):

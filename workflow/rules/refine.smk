@@ -8,7 +8,7 @@ From what the classifier saw to every pixel, by one method or several side by si
                                                         a method is a refiner or a cam beside the first
 """
 
-from workflow.lib.names import SPREADING, UNLEARNT
+from workflow.lib.jobs.names import SPREADING, UNLEARNT
 
 
 def refine_settings(wildcards):

@@ -4,7 +4,7 @@ What people open.
     gives   report.html   one page, opens by double-click, offline
 """
 
-from workflow.lib.names import UNLEARNT
+from workflow.lib.jobs.names import UNLEARNT
 
 
 rule write_report:

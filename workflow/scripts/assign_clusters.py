@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.clusters import Clusters, assign
-from workflow.lib.job import run
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, open_group, write_rows
-from workflow.lib.units import manifest
+from workflow.lib.clusters.clusters import Clusters, assign
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import create_group, open_group, write_rows
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.ancestry import Ancestry
-from workflow.lib.audit import (
+from workflow.lib.cohort.ancestry import Ancestry
+from workflow.lib.cohort.audit import (
     COLUMNS,
     check_patients,
     check_sites,
@@ -16,12 +16,12 @@ from workflow.lib.audit import (
     check_twins,
     refuse,
 )
-from workflow.lib.audit_models import Result, check_models, check_results, check_sources
-from workflow.lib.job import run
-from workflow.lib.shard import Shard
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.twins import Look, find_twins, look
-from workflow.lib.units import usable
+from workflow.lib.cohort.audit_models import Result, check_models, check_results, check_sources
+from workflow.lib.cohort.twins import Look, find_twins, look
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.jobs.units import usable
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ import json
 import logging
 from pathlib import Path
 
-from workflow.lib.job import run
-from workflow.lib.units import manifest
-from workflow.lib.verdicts import REMEDIES
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import REMEDIES
 
 log = logging.getLogger(__name__)
 

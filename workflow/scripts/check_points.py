@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.job import run
-from workflow.lib.points import Points, check_inside, find_sides, read_points
-from workflow.lib.pseudo_masks import FOREGROUND
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, write_rows
-from workflow.lib.units import manifest
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.evidence.pseudo_masks import FOREGROUND
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.slides.points import Points, check_inside, find_sides, read_points
+from workflow.lib.tiles.stores import create_group, write_rows
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 import logging
 from pathlib import Path
 
-from workflow.lib.job import run
-from workflow.lib.probe import probe
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.verdicts import OK, REMEDIES, Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.verdicts import OK, REMEDIES, Quarantine
+from workflow.lib.slides.probe import probe
 
 log = logging.getLogger(__name__)
 

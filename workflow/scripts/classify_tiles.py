@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from workflow.lib.classifiers import Classifier
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.inference import check_tiles, infer
-from workflow.lib.job import run
-from workflow.lib.pooling import Pooling, pool_tiles
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, create_group, write_rows
-from workflow.lib.tables import read_table
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.networks.pooling import Pooling, pool_tiles
+from workflow.lib.tiles.inference import check_tiles, infer
+from workflow.lib.tiles.stores import Tiles, create_group, write_rows
 
 log = logging.getLogger(__name__)
 

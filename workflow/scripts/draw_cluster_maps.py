@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.cluster_maps import add_legend, colour_tiles, lay_tiles
-from workflow.lib.job import run
-from workflow.lib.montage import cluster_colours
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.report.cluster_maps import add_legend, colour_tiles, lay_tiles
+from workflow.lib.report.montage import cluster_colours
+from workflow.lib.tiles.stores import Tiles, open_group
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from workflow.lib.folds import in_fold
-from workflow.lib.galleries import Cell, Strip, draw_gallery, draw_sentence
-from workflow.lib.job import run
-from workflow.lib.montage import cluster_colours, count
-from workflow.lib.neighbours import Found, find_neighbours
-from workflow.lib.plane_charts import Panel, draw_planes, make_panels
-from workflow.lib.planes import place
-from workflow.lib.samples import Sample, draw_sample
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.clusters.neighbours import Found, find_neighbours
+from workflow.lib.clusters.planes import place
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.report.galleries import Cell, Strip, draw_gallery, draw_sentence
+from workflow.lib.report.montage import cluster_colours, count
+from workflow.lib.report.plane_charts import Panel, draw_planes, make_panels
+from workflow.lib.tiles.samples import Sample, draw_sample
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.montage import ROWS, Row, choose_tiles, count, draw_montage
-from workflow.lib.shard import Shard, commit
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.units import manifest, usable
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.jobs.units import manifest, usable
+from workflow.lib.report.montage import ROWS, Row, choose_tiles, count, draw_montage
+from workflow.lib.tiles.stores import Tiles, open_group
 
 log = logging.getLogger(__name__)
 

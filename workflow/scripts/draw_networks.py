@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.bags import TileBag
-from workflow.lib.colours import NO_DATA
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.galleries import Cell, Strip, draw_filters, draw_gallery, draw_sentence
-from workflow.lib.inference import check_tiles
-from workflow.lib.job import run
-from workflow.lib.montage import choose_tiles, count
-from workflow.lib.names import CLUSTERINGS
-from workflow.lib.networks import load_network
-from workflow.lib.responses import Responses, measure_responses
-from workflow.lib.shard import Shard, commit
-from workflow.lib.stores import Tiles
-from workflow.lib.tables import read_table
-from workflow.lib.units import usable
+from workflow.lib.clusters.networks import load_network
+from workflow.lib.clusters.responses import Responses, measure_responses
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.names import CLUSTERINGS
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import usable
+from workflow.lib.report.colours import NO_DATA
+from workflow.lib.report.galleries import Cell, Strip, draw_filters, draw_gallery, draw_sentence
+from workflow.lib.report.montage import choose_tiles, count
+from workflow.lib.tiles.bags import TileBag
+from workflow.lib.tiles.inference import check_tiles
+from workflow.lib.tiles.stores import Tiles
 
 log = logging.getLogger(__name__)
 

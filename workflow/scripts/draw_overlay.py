@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from workflow.lib.codes import FULL
-from workflow.lib.job import run
-from workflow.lib.overlays import blend, legend, outline, place
-from workflow.lib.pictures import draw_slide
-from workflow.lib.pyramids import level_for, read_level
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.units import manifest
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.maps.overlays import blend, legend, outline, place
+from workflow.lib.maps.pyramids import level_for, read_level
+from workflow.lib.report.pictures import draw_slide
+from workflow.lib.tiles.codes import FULL
+from workflow.lib.tiles.stores import Tiles, open_group
 
 log = logging.getLogger(__name__)
 

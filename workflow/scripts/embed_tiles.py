@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow.lib.devices import choose_precision, mixed, prepare
-from workflow.lib.inference import check_tiles, infer
-from workflow.lib.job import run
-from workflow.lib.networks import Network, load_network
-from workflow.lib.rows import check_finite
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, write_rows
-from workflow.lib.units import manifest
+from workflow.lib.clusters.networks import Network, load_network
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.devices import choose_precision, mixed, prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.inference import check_tiles, infer
+from workflow.lib.tiles.rows import check_finite
+from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows, write_rows
 
 log = logging.getLogger(__name__)
 

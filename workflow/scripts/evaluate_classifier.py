@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.job import run
-from workflow.lib.label_tables import CURVES, Scored, curve_rows, metric_rows
-from workflow.lib.masked_slides import teachers
-from workflow.lib.shard import Shard
-from workflow.lib.stores import open_group
-from workflow.lib.tables import METRICS, read_table, write_table
-from workflow.lib.units import manifest, usable
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import METRICS, read_table, write_table
+from workflow.lib.jobs.units import manifest, usable
+from workflow.lib.measures.label_tables import CURVES, Scored, curve_rows, metric_rows
+from workflow.lib.tiles.masked_slides import teachers
+from workflow.lib.tiles.stores import open_group
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.cluster_questions import ENRICHMENT, Assigned, answers, enriched
-from workflow.lib.job import run
-from workflow.lib.shard import Shard
-from workflow.lib.stores import open_group
-from workflow.lib.tables import METRICS, metric_row, read_table, write_table
-from workflow.lib.units import usable
+from workflow.lib.clusters.cluster_questions import ENRICHMENT, Assigned, answers, enriched
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import METRICS, metric_row, read_table, write_table
+from workflow.lib.jobs.units import usable
+from workflow.lib.tiles.stores import open_group
 
 log = logging.getLogger(__name__)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.codes import to_codes
-from workflow.lib.heatmaps import read_bands, stitch_maps
-from workflow.lib.job import run
-from workflow.lib.known_truth import known_masks
-from workflow.lib.masked_slides import teachers
-from workflow.lib.names import UNRELATED
-from workflow.lib.pixel_metrics import BINS, count_bands
-from workflow.lib.pixel_tables import (
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.names import UNRELATED
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import METRICS, read_table, write_table
+from workflow.lib.jobs.units import manifest, usable
+from workflow.lib.maps.heatmaps import read_bands, stitch_maps
+from workflow.lib.measures.pixel_metrics import BINS, count_bands
+from workflow.lib.measures.pixel_tables import (
     CURVES,
     SLIDES,
     Counted,
@@ -23,11 +23,11 @@ from workflow.lib.pixel_tables import (
     metric_rows,
     slide_rows,
 )
-from workflow.lib.shard import Shard
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.tables import METRICS, read_table, write_table
-from workflow.lib.truth import read_mask
-from workflow.lib.units import manifest, usable
+from workflow.lib.refine.known_truth import known_masks
+from workflow.lib.slides.truth import read_mask
+from workflow.lib.tiles.codes import to_codes
+from workflow.lib.tiles.masked_slides import teachers
+from workflow.lib.tiles.stores import Tiles, open_group
 
 log = logging.getLogger(__name__)
 

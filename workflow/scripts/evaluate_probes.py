@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.job import run
-from workflow.lib.label_tables import positive_class
-from workflow.lib.linear_probes import Probe
-from workflow.lib.probe_tables import probe_rows
-from workflow.lib.shard import Shard
-from workflow.lib.stores import open_group
-from workflow.lib.tables import METRICS, read_table, write_table
+from workflow.lib.clusters.linear_probes import Probe
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import METRICS, read_table, write_table
+from workflow.lib.measures.label_tables import positive_class
+from workflow.lib.measures.probe_tables import probe_rows
+from workflow.lib.tiles.stores import open_group
 
 log = logging.getLogger(__name__)
 

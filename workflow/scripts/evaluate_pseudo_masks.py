@@ -9,15 +9,15 @@ import zarr
 from PIL import Image
 from scipy.special import softmax
 
-from workflow.lib import cam_quality as quality
-from workflow.lib.cams import slide_evidence
-from workflow.lib.evidence_tallies import EvidenceTally
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.shard import Shard
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.units import manifest, usable
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.evidence import cam_quality as quality
+from workflow.lib.evidence.cams import slide_evidence
+from workflow.lib.evidence.evidence_tallies import EvidenceTally
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.jobs.units import manifest, usable
+from workflow.lib.tiles.stores import Tiles, open_group
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def evaluate_pseudo_masks(
     """Write a row per fold on its training slides with a finding, and warn of folds that look bad.
 
     No pixel truth is read: evidence is held against tissue masks, clusters, the labels of training
-    and validation slides, and what the classifier says of itself (workflow/lib/cam_quality.py).
+    and validation slides, and what the classifier says of itself (lib/evidence/cam_quality.py).
     """
     known = {slide.slide for slide in shard.slides}
     folders = [_by_fold(indices) for indices in (cams, pseudo_masks, assignments)]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from workflow.lib.devices import choose_precision, prepare
-from workflow.lib.encoders import Encoder, build_encoder, extract
-from workflow.lib.inference import check_tiles
-from workflow.lib.job import run
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, write_rows
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.devices import choose_precision, prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.networks.encoders import Encoder, build_encoder, extract
+from workflow.lib.tiles.inference import check_tiles
+from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows, write_rows
 
 log = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@
 import logging
 from pathlib import Path
 
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.tables import read_table
-from workflow.lib.tile_labels import label_by_evidence, write_labels
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.tiles.stores import Tiles, open_group
+from workflow.lib.tiles.tile_labels import label_by_evidence, write_labels
 
 log = logging.getLogger(__name__)
 

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from workflow.lib.cam_makers import CamMaker
-from workflow.lib.cams import CamTally, evidence_class
-from workflow.lib.classifiers import Classifier
-from workflow.lib.consistency import Evidence
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.inference import check_tiles, infer
-from workflow.lib.job import run
-from workflow.lib.pooling import Pooling, pool_tiles
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, write_rows
-from workflow.lib.tables import read_table
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.evidence.cam_makers import CamMaker
+from workflow.lib.evidence.cams import CamTally, evidence_class
+from workflow.lib.evidence.consistency import Evidence
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.networks.pooling import Pooling, pool_tiles
+from workflow.lib.tiles.inference import check_tiles, infer
+from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,10 @@ def make_cams(
     classify_tiles pools it); the negative class is never shown.
 
     Where `consistency` is above 0, that share of a cam is what the training images say of
-    locations that look alike (workflow/lib/consistency.py); the logits, and with them the class,
+    locations that look alike (lib/evidence/consistency.py); the logits, and with them the class,
     are the classifier's whatever the method. The lowest and highest evidence of the slide are
     noted, so that later stages can scale it without a second look; GrabCut's is 0 or 1 as it is.
-    A setting that is left out is of another method (workflow/lib/cam_makers.py has all).
+    A setting that is left out is of another method (lib/evidence/cam_makers.py has all).
     """
     placed = in_fold(read_table(splits), fold)
     where = prepare(device, threads=threads)

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.cams import is_flat, slide_evidence, upsample
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.pseudo_masks import (
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.evidence.cams import is_flat, slide_evidence, upsample
+from workflow.lib.evidence.pseudo_masks import (
     BACKGROUND,
     IGNORE,
     USUAL_FOREGROUND,
     Quality,
     threshold_cams,
 )
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows, open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows, open_group
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.job import run
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles
-from workflow.lib.tile_labels import UNUSED, label_by_share, marked_shares, write_labels
-from workflow.lib.truth import read_mask
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.slides.truth import read_mask
+from workflow.lib.tiles.stores import Tiles
+from workflow.lib.tiles.tile_labels import UNUSED, label_by_share, marked_shares, write_labels
 
 log = logging.getLogger(__name__)
 

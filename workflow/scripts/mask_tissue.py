@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.job import run
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.slides import open_reader
-from workflow.lib.tissue import mask_tissue as find_tissue
-from workflow.lib.truth import read_mask
-from workflow.lib.units import manifest
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.slides.slides import open_reader
+from workflow.lib.slides.tissue import mask_tissue as find_tissue
+from workflow.lib.slides.truth import read_mask
 
 log = logging.getLogger(__name__)
 

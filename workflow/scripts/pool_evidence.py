@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow.lib.bags import open_bag, tile_weights
-from workflow.lib.classifiers import Classifier
-from workflow.lib.clustering import fit
-from workflow.lib.consistency import Evidence, Pool, choose_level, look, sample
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.inference import read_ahead, to_input
-from workflow.lib.job import run
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table
+from workflow.lib.clusters.clustering import fit
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.evidence.consistency import Evidence, Pool, choose_level, look, sample
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.tiles.bags import open_bag, tile_weights
+from workflow.lib.tiles.inference import read_ahead, to_input
 
 log = logging.getLogger(__name__)
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow.lib.bags import TileBag, open_bag
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.inference import check_tiles
-from workflow.lib.job import run
-from workflow.lib.layer_features import probe_layers
-from workflow.lib.linear_probes import Probe, auroc, draw_tiles, pool_slides
-from workflow.lib.networks import Network, load_network
-from workflow.lib.shard import Shard, commit
-from workflow.lib.stores import create_group, write_rows
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.clusters.layer_features import probe_layers
+from workflow.lib.clusters.linear_probes import Probe, auroc, draw_tiles, pool_slides
+from workflow.lib.clusters.networks import Network, load_network
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.tiles.bags import TileBag, open_bag
+from workflow.lib.tiles.inference import check_tiles
+from workflow.lib.tiles.stores import create_group, write_rows
 
 log = logging.getLogger(__name__)
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.cams import open_evidence, scale_of, shrink, upsample
-from workflow.lib.classifiers import Classifier
-from workflow.lib.codes import to_codes
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.inference import check_tiles, infer
-from workflow.lib.job import run
-from workflow.lib.names import SPREADING, UNLEARNT
-from workflow.lib.refiners import BLIND, Refiner, load_refiner, make_refiner
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import Tiles, append_rows, create_group, create_rows
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.evidence.cams import open_evidence, scale_of, shrink, upsample
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.names import SPREADING, UNLEARNT
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.refiners import BLIND, Refiner, load_refiner, make_refiner
+from workflow.lib.tiles.codes import to_codes
+from workflow.lib.tiles.inference import check_tiles, infer
+from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows
 
 log = logging.getLogger(__name__)
 

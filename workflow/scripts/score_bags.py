@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from workflow.lib.attention_mil import Aggregator, read_slide
-from workflow.lib.devices import prepare
-from workflow.lib.feature_bags import open_feature_bags
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.saved_models import read_record
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stores import create_group, open_group, write_rows
-from workflow.lib.tables import read_table
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.attention_mil import Aggregator, read_slide
+from workflow.lib.networks.feature_bags import open_feature_bags
+from workflow.lib.networks.saved_models import read_record
+from workflow.lib.tiles.stores import create_group, open_group, write_rows
 
 log = logging.getLogger(__name__)
 

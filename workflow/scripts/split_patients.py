@@ -4,10 +4,10 @@ import logging
 import os
 from pathlib import Path
 
-from workflow.lib import splits as placing
-from workflow.lib.job import run
-from workflow.lib.shard import Shard
-from workflow.lib.tables import write_table
+from workflow.lib.cohort import splits as placing
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import write_table
 
 log = logging.getLogger(__name__)
 

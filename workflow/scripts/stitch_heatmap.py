@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.codes import FULL
-from workflow.lib.colours import class_colour
-from workflow.lib.heatmaps import stitch_maps
-from workflow.lib.job import run
-from workflow.lib.polygons import annotations, find_regions, write_geojson
-from workflow.lib.pyramids import finest_level, read_level, write_heatmap, write_ome_tiff
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.stitching import Tally
-from workflow.lib.stores import Tiles, open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.maps.heatmaps import stitch_maps
+from workflow.lib.maps.polygons import annotations, find_regions, write_geojson
+from workflow.lib.maps.pyramids import finest_level, read_level, write_heatmap, write_ome_tiff
+from workflow.lib.maps.stitching import Tally
+from workflow.lib.report.colours import class_colour
+from workflow.lib.tiles.codes import FULL
+from workflow.lib.tiles.stores import Tiles, open_group
 
 log = logging.getLogger(__name__)
 

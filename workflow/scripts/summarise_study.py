@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from workflow.lib.job import run
-from workflow.lib.names import PERMUTED
-from workflow.lib.tables import METRICS, read_table, write_table
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.names import PERMUTED
+from workflow.lib.jobs.tables import METRICS, read_table, write_table
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workflow.lib.job import run
-from workflow.lib.shard import Shard, visit
-from workflow.lib.sheet import Slide
-from workflow.lib.slides import SlideReader, open_reader
-from workflow.lib.stores import create_tiles, write_rows
-from workflow.lib.tile_pixels import blur_score, read_tiles
-from workflow.lib.tiling import TileSpec, grid, origins, tissue_fraction
-from workflow.lib.units import manifest
-from workflow.lib.verdicts import Quarantine
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.slides.slides import SlideReader, open_reader
+from workflow.lib.tiles.stores import create_tiles, write_rows
+from workflow.lib.tiles.tile_pixels import blur_score, read_tiles
+from workflow.lib.tiles.tiling import TileSpec, grid, origins, tissue_fraction
 
 log = logging.getLogger(__name__)
 

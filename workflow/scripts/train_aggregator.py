@@ -6,16 +6,16 @@ from pathlib import Path
 
 import torch
 
-from workflow.lib.attention_mil import Aggregator
-from workflow.lib.bag_lessons import train
-from workflow.lib.devices import prepare
-from workflow.lib.feature_bags import FeatureBags, open_feature_bags
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.label_lessons import check_classes
-from workflow.lib.resuming import make_key
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.networks.attention_mil import Aggregator
+from workflow.lib.networks.bag_lessons import train
+from workflow.lib.networks.feature_bags import FeatureBags, open_feature_bags
+from workflow.lib.networks.label_lessons import check_classes
+from workflow.lib.networks.resuming import make_key
 
 log = logging.getLogger(__name__)
 

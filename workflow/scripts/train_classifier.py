@@ -4,20 +4,20 @@ import logging
 import shutil
 from pathlib import Path
 
-from workflow.lib.backbones import build_backbone
-from workflow.lib.bags import TileBag, open_bag
-from workflow.lib.classifiers import Classifier
-from workflow.lib.cluster_networks import load_backbone
-from workflow.lib.devices import choose_precision, prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.heads import Pooling
-from workflow.lib.job import run
-from workflow.lib.label_lessons import check_classes
-from workflow.lib.masked_slides import masked
-from workflow.lib.resuming import make_key
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.training import Balance, train, weakness
+from workflow.lib.clusters.cluster_networks import load_backbone
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.devices import choose_precision, prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.networks.heads import Pooling
+from workflow.lib.networks.label_lessons import check_classes
+from workflow.lib.networks.resuming import make_key
+from workflow.lib.networks.training import Balance, train, weakness
+from workflow.lib.tiles.bags import TileBag, open_bag
+from workflow.lib.tiles.masked_slides import masked
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from workflow.lib.clustering import fit
-from workflow.lib.job import run
-from workflow.lib.rows import Rows, draw, gather, one_encoder
-from workflow.lib.shard import Shard, commit
-from workflow.lib.stores import open_group
-from workflow.lib.tables import read_table
-from workflow.lib.units import usable
+from workflow.lib.clusters.clustering import fit
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import usable
+from workflow.lib.tiles.rows import Rows, draw, gather, one_encoder
+from workflow.lib.tiles.stores import open_group
 
 log = logging.getLogger(__name__)
 

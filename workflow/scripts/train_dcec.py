@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.autoencoders import Autoencoder
-from workflow.lib.clusters import Clusters
-from workflow.lib.dcec import Course, train
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.learning_sets import gather, sides
-from workflow.lib.resuming import make_key
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table
+from workflow.lib.clusters.autoencoders import Autoencoder
+from workflow.lib.clusters.clusters import Clusters
+from workflow.lib.clusters.dcec import Course, train
+from workflow.lib.clusters.learning_sets import gather, sides
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.resuming import make_key
 
 log = logging.getLogger(__name__)
 

@@ -4,16 +4,16 @@ import logging
 import shutil
 from pathlib import Path
 
-from workflow.lib.backbones import build_backbone
-from workflow.lib.cluster_networks import ClusterNetwork
-from workflow.lib.deepcluster import Course, learn
-from workflow.lib.devices import choose_precision, prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.learning_sets import gather, sides
-from workflow.lib.resuming import make_key
-from workflow.lib.shard import Shard, commit
-from workflow.lib.tables import read_table
+from workflow.lib.clusters.cluster_networks import ClusterNetwork
+from workflow.lib.clusters.deepcluster import Course, learn
+from workflow.lib.clusters.learning_sets import gather, sides
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.devices import choose_precision, prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.backbones import build_backbone
+from workflow.lib.networks.resuming import make_key
 
 log = logging.getLogger(__name__)
 

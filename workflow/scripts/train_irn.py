@@ -5,17 +5,17 @@ from pathlib import Path
 
 import torch
 
-from workflow.lib.affinity_labels import count_mixed, label_bag
-from workflow.lib.affinity_lessons import AffinityLesson
-from workflow.lib.classifiers import Classifier
-from workflow.lib.decoder_training import Taught, train_decoder
-from workflow.lib.folds import in_fold
-from workflow.lib.irn import IRNet
-from workflow.lib.job import run
-from workflow.lib.random_fields import RandomField
-from workflow.lib.seed_bags import open_seed_bags
-from workflow.lib.shard import Shard
-from workflow.lib.tables import read_table
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.affinity_labels import count_mixed, label_bag
+from workflow.lib.refine.affinity_lessons import AffinityLesson
+from workflow.lib.refine.decoder_training import Taught, train_decoder
+from workflow.lib.refine.irn import IRNet
+from workflow.lib.refine.random_fields import RandomField
+from workflow.lib.refine.seed_bags import open_seed_bags
 
 log = logging.getLogger(__name__)
 

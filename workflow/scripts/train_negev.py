@@ -5,15 +5,15 @@ from typing import Literal
 
 import torch
 
-from workflow.lib.classifiers import Classifier
-from workflow.lib.decoder_training import Taught, train_decoder
-from workflow.lib.decoders import Decoder
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.seed_bags import open_seed_bags
-from workflow.lib.seed_lessons import SeedLesson, make_sampler
-from workflow.lib.shard import Shard
-from workflow.lib.tables import read_table
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.decoder_training import Taught, train_decoder
+from workflow.lib.refine.decoders import Decoder
+from workflow.lib.refine.seed_bags import open_seed_bags
+from workflow.lib.refine.seed_lessons import SeedLesson, make_sampler
 
 
 def train_negev(

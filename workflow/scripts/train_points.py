@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow.lib.bags import open_bag
-from workflow.lib.classifiers import Classifier
-from workflow.lib.decoder_training import Taught, train_decoder
-from workflow.lib.decoders import Decoder
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.point_lessons import PointLesson, make_point_sampler, open_point_bag
-from workflow.lib.seed_bags import cam_bag
-from workflow.lib.seed_lessons import make_sampler
-from workflow.lib.shard import Shard
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.decoder_training import Taught, train_decoder
+from workflow.lib.refine.decoders import Decoder
+from workflow.lib.refine.point_lessons import PointLesson, make_point_sampler, open_point_bag
+from workflow.lib.refine.seed_bags import cam_bag
+from workflow.lib.refine.seed_lessons import make_sampler
+from workflow.lib.tiles.bags import open_bag
 
 log = logging.getLogger(__name__)
 

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import torch
 
-from workflow.lib.classifiers import Classifier
-from workflow.lib.decoder_training import Taught, train_decoder
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.region_decoders import RegionDecoder
-from workflow.lib.region_lessons import RegionLesson
-from workflow.lib.seed_bags import open_seed_bags
-from workflow.lib.seed_lessons import make_sampler
-from workflow.lib.shard import Shard
-from workflow.lib.tables import read_table
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.decoder_training import Taught, train_decoder
+from workflow.lib.refine.region_decoders import RegionDecoder
+from workflow.lib.refine.region_lessons import RegionLesson
+from workflow.lib.refine.seed_bags import open_seed_bags
+from workflow.lib.refine.seed_lessons import make_sampler
 
 
 def train_rpnet(

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.lib.devices import prepare
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.known_truth import check_truth, known_truth
-from workflow.lib.pixel_samples import describe_places, draw_places
-from workflow.lib.shard import Shard, commit
-from workflow.lib.stores import Tiles
-from workflow.lib.svm_fitting import fit_svm
-from workflow.lib.tables import read_table, write_table
-from workflow.lib.units import usable
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.devices import prepare
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard, commit
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.jobs.units import usable
+from workflow.lib.refine.known_truth import check_truth, known_truth
+from workflow.lib.refine.pixel_samples import describe_places, draw_places
+from workflow.lib.refine.svm_fitting import fit_svm
+from workflow.lib.tiles.stores import Tiles
 
 
 def train_svm(

@@ -5,17 +5,17 @@ from typing import Literal
 
 import torch
 
-from workflow.lib.classifiers import Classifier
-from workflow.lib.decoder_training import Taught, train_decoder
-from workflow.lib.folds import in_fold
-from workflow.lib.job import run
-from workflow.lib.known_truth import check_truth, known_truth
-from workflow.lib.mask_lessons import MaskLesson
-from workflow.lib.shard import Shard
-from workflow.lib.tables import read_table
-from workflow.lib.truth_bags import open_truth_bag
-from workflow.lib.unets import Encoder, UNet
-from workflow.lib.units import usable
+from workflow.lib.cohort.folds import in_fold
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import usable
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.decoder_training import Taught, train_decoder
+from workflow.lib.refine.known_truth import check_truth, known_truth
+from workflow.lib.refine.mask_lessons import MaskLesson
+from workflow.lib.refine.truth_bags import open_truth_bag
+from workflow.lib.refine.unets import Encoder, UNet
 
 LOWEST_LOSS = "lowest validation loss, of pixels by their masks"
 

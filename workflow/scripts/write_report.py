@@ -6,15 +6,18 @@ from pathlib import Path
 
 import yaml
 
-from workflow.lib import summary
-from workflow.lib.cam_quality import quality_table
-from workflow.lib.charts import label_charts, pixel_charts, training_chart
-from workflow.lib.cluster_section import describe_clusters, encoded, learnt_networks
-from workflow.lib.job import run
-from workflow.lib.label_tables import positive_class
-from workflow.lib.names import METHODS, PERMUTED, SUPERVISED
-from workflow.lib.pages import embed_picture, render
-from workflow.lib.provenance import (
+from workflow.lib.evidence.cam_quality import quality_table
+from workflow.lib.jobs.job import run
+from workflow.lib.jobs.names import METHODS, PERMUTED, SUPERVISED
+from workflow.lib.jobs.shard import Shard
+from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.units import manifest
+from workflow.lib.measures.label_tables import positive_class
+from workflow.lib.report import summary
+from workflow.lib.report.charts import label_charts, pixel_charts, training_chart
+from workflow.lib.report.cluster_section import describe_clusters, encoded, learnt_networks
+from workflow.lib.report.pages import embed_picture, render
+from workflow.lib.report.provenance import (
     list_choices,
     list_versions,
     list_warnings,
@@ -22,10 +25,7 @@ from workflow.lib.provenance import (
     read_usage,
     sum_usage,
 )
-from workflow.lib.shard import Shard
-from workflow.lib.study import Study
-from workflow.lib.tables import read_table
-from workflow.lib.units import manifest
+from workflow.lib.report.study import Study
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@
 
 Every variant of the first file runs as a study of its own, results/STUDY-VARIANT-seedN, as far as
 its metrics.tsv. What came out goes to results/STUDY-ablation/FILE (here: clusters): the config of
-every run, table.tsv (its columns: workflow/lib/ablation.py) and differences.svg; a table goes to
+every run, table.tsv (its columns: lib/measures/ablation.py) and differences.svg; a table goes to
 the terminal. The same command continues where it was stopped; what follows ` -- ` is handed to
 snakemake. Run all of it on machines of one kind: what one has trained in bfloat16 is not trained
 again by another that computes in float32.
 
 What runs have in common is made once: a run begins with what an earlier one has made, that of its
-baseline or of the seed before (workflow/lib/inheriting.py says why this is safe). Where the
+baseline or of the seed before (lib/jobs/inheriting.py says why this is safe). Where the
 baseline of a seed fails, its variants are not run: there would be nothing to compare them with.
 """
 
@@ -24,12 +24,12 @@ from pathlib import Path
 
 import yaml
 
-from workflow.lib import ablation
-from workflow.lib.ablation_tables import comparison_table, draw_differences
-from workflow.lib.configuration import merge
-from workflow.lib.inheriting import begin_with, has_begun
-from workflow.lib.recipe import ROOT
-from workflow.lib.tables import read_table, write_table
+from workflow.lib.jobs.configuration import merge
+from workflow.lib.jobs.inheriting import begin_with, has_begun
+from workflow.lib.jobs.recipe import ROOT
+from workflow.lib.jobs.tables import read_table, write_table
+from workflow.lib.measures import ablation
+from workflow.lib.measures.ablation_tables import comparison_table, draw_differences
 
 DEFAULTS = Path("config/config.yaml")
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"

@@ -1,0 +1,59 @@
+"""What a card says of a slide."""
+
+import pytest
+
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.report.cards import BARE, make_card
+
+CHECKED = {"width_px0": "4000", "height_px0": "3000", "mpp": "0.25", "warnings": ""}
+SCORED = {"predicted": "tumour", "score[normal]": "0.2", "score[tumour]": "0.8"}
+MASKED = {"dice_fg": "0.756", "pxap": "81.3", "foreground": "0.5", "note": ""}
+
+
+def card(**changes):
+    slide = Slide("s1", None, "p1", changes.pop("label", "tumour"))
+    given = {"tiles": 3, "fold": "1", "scored": SCORED, "masked": {}, "heatmaps": {}}
+    return make_card(slide, CHECKED | changes.pop("checked", {}), **(given | changes))
+
+
+def test_facts_of_a_slide():
+    found = card()
+    assert (found["slide"], found["patient"], found["label"]) == ("s1", "p1", "tumour")
+    assert (found["predicted"], found["score"], found["wrong"]) == ("tumour", "0.80", False)
+    assert found["size"] == "1 × 0.75 mm, 0.25 µm per pixel"
+    assert (found["tiles"], found["fold"], found["remarks"]) == (3, "1", [])
+
+
+def test_a_prediction_that_is_not_the_label_is_wrong():
+    assert card(label="normal")["wrong"]
+
+
+@pytest.mark.parametrize("scored", [None, {"predicted": "", "score[tumour]": ""}])
+def test_without_a_prediction_nothing_is_wrong(scored):
+    found = card(scored=scored)
+    assert (found["predicted"], found["score"], found["wrong"]) == (None, "", False)
+
+
+@pytest.mark.parametrize(
+    "row, said",
+    [
+        (MASKED, "Dice 0.76, PxAP 81, 0.12 mm² marked"),
+        (MASKED | {"foreground": "0", "dice_fg": "0", "pxap": ""}, "0.12 mm² marked"),
+        (MASKED | {"foreground": "", "dice_fg": "", "pxap": ""}, "0.12 mm² marked"),
+        (None, "0.12 mm² marked"),
+    ],
+)
+def test_dice_is_given_where_the_truth_marks_something(row, said):
+    """On a slide whose truth is empty Dice is 0 for a single false pixel: the area says more."""
+    masked = {"NEGEV": row} if row else {}
+    assert card(masked=masked, heatmaps={"NEGEV": {"marked_um2": 123_000}})["methods"] == {
+        "NEGEV": said
+    }
+
+
+def test_remarks_are_made_once_each():
+    masked = {name: MASKED | {"note": "the mask does not fit"} for name in ("CAM", "NEGEV")}
+    heatmaps = {name: {"marked_um2": 0} for name in masked}
+    found = card(tiles=0, checked={"warnings": "Odd."}, masked=masked, heatmaps=heatmaps)
+    assert found["remarks"] == ["Odd.", BARE, "the mask does not fit"]
+    assert found["methods"] == {}

@@ -1,0 +1,1 @@
+"""Where a classifier sees a class: class activation maps and pseudo-masks."""

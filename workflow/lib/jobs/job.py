@@ -1,0 +1,108 @@
+"""Run one stage: from Snakemake, or alone from the command line with the same names.
+
+    python -m workflow.scripts.tile_slide --configfile config/config.yaml \
+        --sheet config/slides.tsv --checks results/demo/checks/all.json ... --tile-px 224
+
+A stage is a function. Its Path parameters are the rule's inputs and outputs, its keyword-only
+parameters are the keys of the config section with the rule's name.
+"""
+
+import json
+import logging
+import resource
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from workflow.lib.jobs.arguments import from_command_line, from_snakemake
+from workflow.lib.jobs.explanation import sidecar
+from workflow.lib.jobs.units import checksum, write_json
+
+log = logging.getLogger("workflow")
+
+
+def run(stage: Callable[..., None], snakemake: object | None = None) -> None:
+    """Call `stage` with what Snakemake or the command line gives, and log to both."""
+    if snakemake is None:
+        _call(stage, from_command_line(stage), log_file=None)
+    else:
+        _call(stage, from_snakemake(stage, snakemake), log_file=Path(snakemake.log[0]))
+        _sign(snakemake)
+
+
+class _Sentences(logging.Formatter):
+    """One sentence a line for people; tracebacks go to the log file only."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__()
+        self.job = job
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{self.job}: {record.getMessage()}"
+
+
+def _call(stage: Callable[..., None], arguments: dict, log_file: Path | None) -> None:
+    started, name = time.monotonic(), stage.__name__
+    key = log_file.with_suffix("").name if log_file else ""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    handlers[0].setFormatter(_Sentences(f"{name} {key}".strip()))
+    if log_file:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log_file, mode="w"))
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for handler in handlers:
+        handler.addFilter(lambda record: record.name.startswith(("workflow", "__main__")))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    try:
+        stage(**arguments)
+    except Exception as error:
+        log.exception("Stopped: %s", error)
+        if log_file:
+            log.error("The whole story is in %s", log_file)
+        sys.exit(1)
+    finally:
+        if log_file:
+            _write_usage(log_file, name, key, time.monotonic() - started, arguments)
+
+
+def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments: dict) -> None:
+    """What the job cost and where, for the report."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    device = arguments.get("device")
+    if device:
+        from workflow.lib.jobs.devices import choose  # imports torch, which such a job has anyway
+
+        device = choose(device)
+    record = {
+        "rule": rule,
+        "key": key,
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(sum(used.ru_utime + used.ru_stime for used in usage), 2),
+        "max_rss_mb": round(max(_peak_kb(), usage[1].ru_maxrss) / 1024),
+        "threads": arguments.get("threads", 1),
+        "host": socket.gethostname(),
+        "device": device,
+    }
+    log_file.with_suffix(".run.json").write_text(json.dumps(record) + "\n")
+
+
+def _peak_kb() -> int:
+    """Peak memory of this process; ru_maxrss would begin with that of its parent, Snakemake."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _sign(snakemake: object) -> None:
+    """Write the recipe and checksum of plain outputs (tables, the page) into their sidecars."""
+    for output in (Path(file) for file in snakemake.output):
+        if output.suffix != ".json":
+            record = {
+                "recipe": json.loads(snakemake.params.recipe),
+                "files": {output.name: checksum(output)},
+            }
+            write_json(sidecar(output), record)

@@ -1,0 +1,22 @@
+"""The methods of the refine stage and of clustering, and how they are called for people."""
+
+from workflow.lib.evidence.cam_names import CAMS
+
+METHODS = {
+    "none": "CAM, unrefined",
+    **CAMS,
+    "morphology": "CAM, cleaned",
+    "crf": "CAM, CRF",
+    "negev": "NEGEV",
+    "irn": "IRNet",
+    "rpnet": "RPNet",
+    "points": "Points",
+    "svm": "SVM (pixel-supervised)",
+    "unet": "U-Net (pixel-supervised)",
+}
+UNLEARNT = ("none", *CAMS, "morphology", "crf")  # every other method has a rule that trains it
+SPREADING = (*UNLEARNT, "irn")  # what these give is on the scale of the evidence that they spread
+UNRELATED = ("svm",)  # to the classifier: nothing of what that has learnt is in them
+SUPERVISED = ("svm", "unet")  # learn from pixel masks: others are held against them, no results
+CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
+PERMUTED = ", permuted labels"  # behind the method of every number that means nothing

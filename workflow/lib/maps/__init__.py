@@ -1,0 +1,1 @@
+"""Heatmaps of whole slides: stitched, stored as pyramids, drawn and outlined."""

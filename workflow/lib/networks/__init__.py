@@ -1,0 +1,1 @@
+"""Networks: backbones, encoders, heads, how they are trained, kept and resumed."""

@@ -1,0 +1,1 @@
+"""From evidence to a probability per pixel: decoders and other refiners, and their lessons."""

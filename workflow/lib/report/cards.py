@@ -1,0 +1,70 @@
+"""What the page says of one slide."""
+
+from collections.abc import Mapping
+
+from workflow.lib.cohort.sheet import Slide
+
+Row = dict[str, str]
+BARE = "No tissue was found on this slide: it has no tile, and nothing is scored."
+
+
+def make_card(
+    slide: Slide,
+    checked: Row,
+    *,
+    tiles: int,
+    fold: str | None,
+    scored: Row | None,
+    masked: Mapping[str, Row],
+    heatmaps: Mapping[str, dict],
+) -> dict:
+    """The facts of a slide as the page shows them.
+
+    checked   its row of the verdicts
+    fold      which fold tests it, None for none
+    scored    its row of the classifier's table of slides, if it has one
+    masked    method -> its row of the method's table of slides, where it has one
+    heatmaps  method -> the facts of its heatmap, where it has one
+    """
+    predicted = (scored or {}).get("predicted") or None
+    remarks = [
+        checked["warnings"],
+        "" if tiles else BARE,
+        *(row["note"] for row in masked.values()),
+    ]
+    height, width = slide_mm(checked)
+    return {
+        "slide": slide.slide,
+        "patient": slide.patient,
+        "label": slide.label,
+        "predicted": predicted,
+        "score": f"{float(scored[f'score[{predicted}]']):.2f}" if predicted else "",
+        "wrong": predicted is not None and predicted != slide.label,
+        "fold": fold,
+        "size": f"{width:.3g} × {height:.3g} mm, {float(checked['mpp']):.3g} µm per pixel",
+        "tiles": tiles,
+        "methods": {
+            method: _agreement(masked.get(method), facts) for method, facts in heatmaps.items()
+        }
+        if tiles
+        else {},
+        "remarks": list(dict.fromkeys(text for text in remarks if text)),
+    }
+
+
+def slide_mm(checked: Row) -> tuple[float, float]:
+    """Height and width of a slide.
+
+    >>> slide_mm({"width_px0": "4000", "height_px0": "2000", "mpp": "0.5"})
+    (1.0, 2.0)
+    """
+    mpp = float(checked["mpp"])
+    return float(checked["height_px0"]) * mpp / 1000, float(checked["width_px0"]) * mpp / 1000
+
+
+def _agreement(row: Row | None, heatmap: dict) -> str:
+    """How well a heatmap agrees with what the truth marks, if it marks something, and its area."""
+    found = []
+    if row and row["dice_fg"] and float(row["foreground"]):
+        found = [f"Dice {float(row['dice_fg']):.2f}", f"PxAP {float(row['pxap']):.0f}"]
+    return ", ".join([*found, f"{heatmap['marked_um2'] / 1e6:.2f} mm² marked"])

@@ -1,0 +1,124 @@
+"""A finished study as its report reads it: which slides stand, and what is known of each."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.verdicts import REMEDIES
+from workflow.lib.report.cards import Row, make_card, slide_mm
+from workflow.lib.report.pictures import draw_slide, draw_truth, read_picture, shrink
+from workflow.lib.report.summary import Cohort, name_methods
+from workflow.lib.tiles.stores import Tiles
+
+
+class Study:
+    """Reads the results folder of a study.
+
+    slides        the rows of the sheet
+    checked       the rows of verdicts.tsv
+    placed        the rows of splits.tsv
+    tables        name -> rows of the tables in evaluation/
+    cluster_maps  indices of the last stage that visits every slide: its verdicts stand
+    overlays      indices of the overlays, in a folder per method
+    cam           the method of the maps that later stages build on
+    """
+
+    def __init__(
+        self,
+        results: Path,
+        slides: Sequence[Slide],
+        *,
+        checked: Sequence[Row],
+        placed: Sequence[Row],
+        tables: Mapping[str, Sequence[Row]],
+        cluster_maps: Sequence[Path],
+        overlays: Sequence[Path],
+        cam: str,
+    ) -> None:
+        self.results, self.slides = results, slides
+        self.checked = _by_slide(checked)
+        self.tested = _by_slide(row for row in placed if row["split"] == "test")
+        self.methods = name_methods((index.parent.name for index in overlays), cam)
+        self.drawn = {method: set() for method in self.methods}
+        for index in overlays:
+            self.drawn[index.parent.name] |= set(json.loads(index.read_text())["units"])
+        self.scored = _by_slide(tables.get("classifier_slides", []))
+        self.masked = {m: _by_slide(tables[f"masks_{m}_slides"]) for m in self.methods}
+        self.maps = cluster_maps[0].parent
+        self.standing = {slide.slide: manifest(self.maps / slide.slide) for slide in slides}
+        self.used = [slide for slide in slides if not self._is_quarantined(slide.slide)]
+
+    def quarantined(self) -> list[dict]:
+        """Slides that are not used, wherever that was found: slide, verdict, sentence, remedy."""
+        return [
+            unit | {"slide": slide, "remedy": REMEDIES[unit["verdict"]]}
+            for slide, unit in self.standing.items()
+            if self._is_quarantined(slide)
+        ]
+
+    def cohort(self, clusters: Sequence[Row]) -> Cohort:
+        """How much there is; `clusters` are the rows of a table of cluster sizes."""
+        tissue = (
+            self._facts("tissue", slide)["tissue_fraction"]
+            * np.prod(slide_mm(self.checked[slide.slide]))
+            for slide in self.used
+        )
+        return Cohort(
+            slides=len(self.slides),
+            patients=len({slide.patient for slide in self.slides}),
+            folds=len({row["fold"] for row in self.tested.values()}),
+            used=len(self.used),
+            tiles=sum(self._facts("tiles", slide)["tiles"] for slide in self.used),
+            tissue_mm2=float(sum(tissue)),
+            clusters=len(clusters),
+            shared=sum(int(row["patients"]) > 1 for row in clusters),
+        )
+
+    def card(self, slide: Slide) -> dict:
+        """What the page says of a slide that is used (`cards.make_card`)."""
+        name, titles = slide.slide, self._titles(slide)
+        return make_card(
+            slide,
+            self.checked[name],
+            tiles=self._facts("tiles", slide)["tiles"],
+            fold=self.tested.get(name, {}).get("fold"),
+            scored=self.scored.get(name),
+            masked={t: self.masked[m][name] for m, t in titles.items() if name in self.masked[m]},
+            heatmaps={t: self._facts(f"heatmaps/{m}", slide) for m, t in titles.items()},
+        )
+
+    def pictures(self, slide: Slide, *, max_side_px: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Titles and pictures, RGB (h, w, 3) uint8: slide, pixel truth, overlays, clusters."""
+        store = Tiles(self.results / "tiles" / slide.slide / "tiles.zarr")
+        thumbnail = read_picture(self.results / "tissue" / slide.slide / "thumbnail.jpg")
+        picture = draw_slide(thumbnail, store, max_side_px=max_side_px)
+        yield "slide", picture
+        if slide.mask:
+            size_mm = slide_mm(self.checked[slide.slide])
+            shape_px0 = (store.attrs["height_px0"], store.attrs["width_px0"])
+            yield draw_truth(picture, slide.mask, shape_px0=shape_px0, size_mm=size_mm)
+        overlays = self.results / "overlays"
+        files = {
+            t: overlays / m / slide.slide / "overlay.jpg" for m, t in self._titles(slide).items()
+        }
+        files["clusters"] = self.maps / slide.slide / "cluster_map.png"
+        for title, file in files.items():
+            yield title, shrink(read_picture(file), max_side_px=max_side_px)
+
+    def _titles(self, slide: Slide) -> dict[str, str]:
+        """The methods with a heatmap of this slide, and how they are called."""
+        return {m: title for m, title in self.methods.items() if slide.slide in self.drawn[m]}
+
+    def _facts(self, stage: str, slide: Slide) -> dict:
+        return manifest(self.results / stage / slide.slide)["facts"]
+
+    def _is_quarantined(self, slide: str) -> bool:
+        return not self.standing[slide]["verdict"].startswith("ok")
+
+
+def _by_slide(rows: Iterable[Row]) -> dict[str, Row]:
+    return {row["slide"]: row for row in rows}
