@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from workflow.lib.jobs.recipe import (
     DISTRIBUTIONS,
     ROOT,
-    _imports,
     _modules,
+    _read,
     canon,
     digest,
     fingerprint,
@@ -113,7 +113,7 @@ def test_libraries_behind_a_library_count(tmp_path):
 def test_every_third_party_import_of_the_library_is_known():
     known = set(DISTRIBUTIONS) | NEVER_A_NUMBER | set(sys.stdlib_module_names) | {"workflow"}
     for path in (ROOT / "workflow" / "lib").rglob("*.py"):
-        found = {name.split(".")[0] for name in _imports(ast.parse(path.read_text()))}
+        found = {name.split(".")[0] for name in _read(path.read_bytes()).imports}
         assert found <= known, path
 
 

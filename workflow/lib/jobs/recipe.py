@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,6 +45,13 @@ DISTRIBUTIONS = {
 }
 # Libraries that decode through another one, without its name in any import of the project.
 IMPLIED = {"tifffile": {"imagecodecs"}}
+
+
+class Module(NamedTuple):
+    """A module as fingerprints see it: dotted names that it imports, hash of its code."""
+
+    imports: frozenset[str]
+    digest: str
 
 
 def canon(value: object) -> str:
@@ -81,7 +89,7 @@ def fingerprint(script: Path, root: Path = ROOT) -> str:
 
     Comments, formatting and docstrings do not count; imports inside functions do.
     """
-    parts = {name: _code(path) for name, path in _modules(script, root).items()}
+    parts = {name: _read(path.read_bytes()).digest for name, path in _modules(script, root).items()}
     return digest(parts)[:16]
 
 
@@ -90,15 +98,10 @@ def versions(script: Path, root: Path = ROOT) -> dict[str, str]:
     """Releases of the third-party libraries that a script and its modules compute with."""
     imported = set()
     for path in _modules(script, root).values():
-        imported |= {name.split(".")[0] for name in _imports(ast.parse(path.read_text()))}
+        imported |= {name.split(".")[0] for name in _read(path.read_bytes()).imports}
     imported |= {implied for name in imported for implied in IMPLIED.get(name, ())}
-    found = {}
-    for distribution in sorted(DISTRIBUTIONS[name] for name in imported & set(DISTRIBUTIONS)):
-        try:
-            found[distribution] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            found[distribution] = "absent"
-    return found
+    used = sorted(DISTRIBUTIONS[name] for name in imported & set(DISTRIBUTIONS))
+    return {distribution: _release(distribution) for distribution in used}
 
 
 def recipe(
@@ -145,27 +148,30 @@ def _modules(script: Path, root: Path) -> dict[str, Path]:
         if name in found:
             continue
         found[name] = path
-        for imported in _imports(ast.parse(path.read_text())):
+        for imported in _read(path.read_bytes()).imports:
             file = root / Path(*imported.split(".")).with_suffix(".py")
             if imported.startswith("workflow.") and imported not in PLUMBING and file.is_file():
                 waiting.append((imported, file))
     return found
 
 
-def _imports(tree: ast.AST) -> set[str]:
-    names = set()
+@cache
+def _read(source: bytes) -> Module:
+    """What a module imports, and what it computes; each is parsed once, many scripts share it."""
+    tree, imports = ast.parse(source), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def _code(path: Path) -> str:
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        documented = isinstance(node, DOCUMENTED)
-        if documented and ast.get_docstring(node, clean=False) is not None:
+            imports |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return Module(frozenset(imports), hashlib.sha256(ast.dump(tree).encode()).hexdigest())
+
+
+@cache
+def _release(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
