@@ -116,7 +116,7 @@ def test_a_trained_encoder_refines_masks_on_its_own(trained):
         device=torch.device("cpu"),
     )
     with torch.no_grad():
-        found = load(torch.rand(1, 3, 64, 64), None)
+        found = load(torch.rand(1, 3, 64, 64))
     assert found.shape == (1, 64, 64) and 0 <= found.min() <= found.max() <= 1
 
 

@@ -34,8 +34,9 @@ SMALL = {
 }
 # What differs where a network learns the clusters and everything that uses them is on.
 LEARNT = {
+    "slides_per_shard": 8,  # half of the jobs; studies of several shards are run elsewhere
     "cluster": {"method": "deepcluster", "fit_on": "train"},
-    "train_deepcluster": {"count": 4, "pca": 4, "rounds": 2, "batch_size": 8},
+    "train_deepcluster": {"count": 4, "pca": 4, "rounds": 2, "passes": 1, "batch_size": 8},
     "train_dcec": {"count": 3, "embedding": 4, "pretrain_epochs": 1, "epochs": 1},
     "probe_networks": {"random_starts": 1},
     "evaluate_probes": {"bootstrap": 100},

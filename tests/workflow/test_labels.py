@@ -10,7 +10,11 @@ from workflow.lib.jobs.tables import read_table
 from workflow.lib.tiles.stores import open_group
 
 LABELS = {"level": "slide", "classes": ["normal", "tumour"], "negative": "normal"}
-BAGS = {"labels": LABELS, "train_aggregator": {"epochs": 6, "hidden": 16, "patience": 6}}
+BAGS = {
+    "labels": LABELS,
+    "train_aggregator": {"epochs": 6, "hidden": 16, "patience": 6},
+    "slides_per_shard": 8,
+}
 LABELLED = {"label_tiles"} | CLASSIFIER
 MARKED = {"mark_tiles"} | CLASSIFIER
 AGGREGATED = {"train_aggregator", "score_bags"} | LABELLED
