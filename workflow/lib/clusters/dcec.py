@@ -203,8 +203,7 @@ def train(
     on from there, bitwise as if it had not stopped (on a CPU with the same number of threads).
 
     Tiles are read by batches. Held are codes (N, E), a copy of them in k-means and in the probe,
-    and (N, K) four times when the target is renewed, float32: for 100,000 tiles, E = 64 and K = 8
-    that is 64 MB. The checkpoint holds the target.
+    and (N, K) four times when the target is renewed, float32: 64 MB for 100,000 tiles, E 64, K 8.
 
     Returns "centroids" (K, E) float32, the largest cluster first; "loss", the mean squared
     distance of a code to its centroid; "curves", a row per epoch: epoch, split, loss (all that is

@@ -9,8 +9,8 @@ from torch.nn import functional
 from workflow.lib.measures.label_metrics import balanced_weights
 from workflow.lib.networks.attention_mil import Aggregator, read_slide
 from workflow.lib.networks.feature_bags import FeatureBags
-from workflow.lib.networks.fitting import fit, parameter_groups
-from workflow.lib.networks.label_lessons import measure
+from workflow.lib.networks.fitting import parameter_groups
+from workflow.lib.networks.label_lessons import fit_labels, measure
 
 LAST_EPOCH = "the last epoch, because not every class has a validation slide"
 CHOSEN_BY = "lowest validation loss of slides, every class counted alike"
@@ -107,19 +107,18 @@ def train(
     model.to(device)
     lesson = BagLesson(model, training, validation, max_tiles=max_tiles, device=device)
     groups = parameter_groups(model.parameters(), peak=learning_rate, weight_decay=weight_decay)
-    # Without one of the classes, validation would choose the epoch that never says it.
-    complete = len(validation.label.unique()) == len(model.classes)
-    outcome = fit(
+    return fit_labels(
         lesson,
         groups,
+        labels=validation.label,
         epochs=epochs,
-        patience=patience if complete else None,
+        patience=patience,
         seed=seed,
         work=work,
         key=key,
+        best=CHOSEN_BY,
+        last=LAST_EPOCH,
     )
-    validated = outcome.pop("validated")
-    return {**outcome, "chosen_by": CHOSEN_BY if validated else LAST_EPOCH}
 
 
 def _weights(bags: FeatureBags) -> torch.Tensor:

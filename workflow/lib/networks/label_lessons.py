@@ -1,12 +1,14 @@
-"""What networks that learn labels share: each class is there, and how well labels are told."""
+"""What networks that learn labels share: each class is there, how well it is told, which epoch."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from workflow.lib.measures.label_metrics import macro_ranking
+from workflow.lib.networks.fitting import Lesson, fit
 
 
 def check_classes(labels: torch.Tensor, classes: Sequence[str], fold: int) -> None:
@@ -40,3 +42,28 @@ def measure(
         scores = torch.softmax(logits, dim=1).numpy()
         auroc = float(macro_ranking(scores, labels.numpy(), weights.numpy()[None])[0][0])
     return {"loss": loss, "accuracy": accuracy, "auroc": auroc}
+
+
+def fit_labels(
+    lesson: Lesson,
+    groups: list[dict],
+    *,
+    labels: torch.Tensor,
+    epochs: int,
+    patience: int,
+    seed: int,
+    work: Path,
+    key: str,
+    best: str,
+    last: str,
+) -> dict:
+    """What fitting.fit tells, with "chosen_by": `best` or `last`, how the epoch was chosen.
+
+    labels: (M,) of what validates. Without one of the classes it would choose the epoch that never
+    says it, so that the last epoch is kept. Others as in fitting.fit.
+    """
+    complete = len(labels.unique()) == len(lesson.model.classes)
+    stop = patience if complete else None
+    outcome = fit(lesson, groups, epochs=epochs, patience=stop, seed=seed, work=work, key=key)
+    validated = outcome.pop("validated")
+    return outcome | {"chosen_by": best if validated else last}

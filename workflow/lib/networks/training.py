@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from workflow.lib.jobs.devices import mixed
 from workflow.lib.networks.classifiers import Classifier
-from workflow.lib.networks.fitting import fit, full_batches, parameter_groups
-from workflow.lib.networks.label_lessons import measure
+from workflow.lib.networks.fitting import full_batches, parameter_groups
+from workflow.lib.networks.label_lessons import fit_labels, measure
 from workflow.lib.tiles.augmentation import augment
 from workflow.lib.tiles.bags import TileBag, balanced_order, tile_weights
 from workflow.lib.tiles.inference import infer, to_input
@@ -66,19 +66,18 @@ def train(
         device=device,
     )
     groups = _parameter_groups(model, learning_rate, backbone_learning_rate_factor, weight_decay)
-    # A validation split without one of the classes would choose the epoch that never says it.
-    complete = len(validation.label.unique()) == len(model.classes)
-    outcome = fit(
+    return fit_labels(
         lesson,
         groups,
+        labels=validation.label,
         epochs=epochs,
-        patience=patience if complete else None,
+        patience=patience,
         seed=seed,
         work=work,
         key=key,
+        best=CHOSEN_BY,
+        last=LAST_EPOCH,
     )
-    validated = outcome.pop("validated")
-    return {**outcome, "chosen_by": CHOSEN_BY if validated else LAST_EPOCH}
 
 
 def weakness(curves: Sequence[dict], best_epoch: int, fold: int) -> str | None:
