@@ -33,9 +33,17 @@ CONTRADICTIONS = {
         "refine_masks.downsample: 4 does not divide tile_slide.tile_px, 130",
     ),
     "evidence of cams mixed into something else": (
-        edited(make_cams__consistency=0.5, make_cams__methods=["layercam", "cam"]),
-        "make_cams.consistency: 0.5 mixes in what training images say as a cam, which layercam has "
-        "no unit in common with; set it to 0 or put cam first in make_cams.methods",
+        edited(make_cams__consistency=0.5, make_cams__methods=["layercam"]),
+        "make_cams.consistency: 0.5 mixes in what training images say as a cam, and there is none; "
+        "set it to 0 or name cam in make_cams.methods",
+    ),
+    "gland cells that do not fill a tile": (
+        edited(make_cams__methods=["glands"], map_glands__cell_px=5),
+        "map_glands.cell_px: 5 does not divide tile_slide.tile_px, 128; use a divisor",
+    ),
+    "lumens crossed": (
+        edited(map_glands__min_lumen_um2=30000),
+        "map_glands.min_lumen_um2: 30000 is not below max_lumen_um2, 20000.0",
     ),
     "thresholds crossed": (
         edited(make_pseudo_masks__background=0.6),

@@ -7,6 +7,7 @@ import pytest
 from tests.scripts import cluster_study, cohort, outcome
 from workflow.scripts.make_cams import make_cams
 from workflow.scripts.make_pseudo_masks import make_pseudo_masks
+from workflow.scripts.map_glands import map_glands
 from workflow.scripts.pool_evidence import pool_evidence
 from workflow.scripts.refine_masks import refine_masks
 
@@ -85,8 +86,16 @@ class Study:
         made_of = cohort.shard("make_cams", cam=cam, **settings)
         fixed = {"shard": made_of, "fold": 0, "cam": cam, **settings, **COMPUTE, "batch": batch}
         evidence = self.evidence if settings["consistency"] else None
-        where = (self.tiles, self.splits, self.classifier, evidence, self.cams_by(cam))
+        glands = self.root / "glands" / "all.json" if cam == "glands" else None
+        where = (self.tiles, self.splits, self.classifier, evidence, glands, self.cams_by(cam))
         make_cams(*where, **fixed)
+
+    def map_glands(self, **changes):
+        settings = {"cell_px": 4, "blur_um": 1.0, "wall_um": 2.0}
+        settings |= {"min_lumen_um2": 20.0, "max_lumen_um2": 2000.0} | changes
+        index = self.root / "glands" / "all.json"
+        map_glands(self.tiles, index, shard=cohort.shard("map_glands", **settings), **settings)
+        return index.parent
 
     def make_pseudo_masks(self, **changes):
         settings = {"foreground": 0.6, "background": 0.2, "negative": "normal"}

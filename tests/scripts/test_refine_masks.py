@@ -78,6 +78,19 @@ def test_method_negev_is_the_probability_of_the_decoder(study):
     assert found.std() > 0.01
 
 
+def test_a_decoder_is_mixed_with_its_evidence_by_the_share(study):
+    decoder, _ = give_decoder(study)
+    learnt = probability(refine(study, "negev", decoder), "p3") / 65535
+    evidence = probability(refine(study, "none"), "p3") / 65535
+    folder = refine(study, "negev", decoder, evidence_share=0.25)
+    assert probability(folder, "p3") / 65535 == pytest.approx(
+        0.75 * learnt + 0.25 * evidence, abs=1e-4
+    )
+    assert manifest(folder / "p3")["facts"]["quantity"] == "evidence"
+    softly = refine(study, "negev", decoder, evidence_share=0.25, cam_scale="softmax")
+    assert manifest(softly / "p3")["facts"]["quantity"] == "probability"
+
+
 @pytest.mark.parametrize("method", ["morphology", "crf"])
 def test_methods_that_are_not_learnt_change_the_cam(study, method):
     folder = refine(study, method, **{method: SETTINGS[method]})

@@ -2,13 +2,18 @@
 Where the classifier looks.
     needs   tiles/, splits.tsv, classifiers/
     gives   evidence/fold{fold}.json               class evidence of locations that look alike
+            glands/{shard}.json                    glands by stain and shape, of whole slides
             cams/{cam}/fold{fold}/{shard}.json     class evidence (N, C, h, w) per tile and method
             pseudo_masks/fold{fold}/{shard}.json   foreground, background, 255 = ignore
 """
 
+from workflow.lib.evidence.cam_names import CAMS as CAM_NAMES
+
 # Settings that some methods alone read: editing them, or the list of methods, reruns no other.
 READ_BY = {
     "consistency": ["cam"],
+    "scales": [cam for cam in CAM_NAMES if cam != "glands"],
+    "flips": [cam for cam in CAM_NAMES if cam != "glands"],
     "smooth_samples": ["smooth_gradcam_pp"],
     "smooth_noise": ["smooth_gradcam_pp"],
     "score_channels": ["scorecam"],
@@ -43,6 +48,23 @@ rule pool_evidence:
         "../scripts/pool_evidence.py"
 
 
+rule map_glands:
+    input:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+    output:
+        glands=f"{RESULTS}/glands/{{shard}}.json",
+    log:
+        f"{LOGS}/map_glands/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=memory(1500),
+    params:
+        recipe=recipe("map_glands"),
+    script:
+        "../scripts/map_glands.py"
+
+
 rule make_cams:
     input:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
@@ -52,6 +74,9 @@ rule make_cams:
             f"{RESULTS}/evidence/fold{{fold}}.json"
             if config["make_cams"]["consistency"] > 0 and wildcards.cam == "cam"
             else []
+        ),
+        glands=lambda wildcards: (
+            f"{RESULTS}/glands/{{shard}}.json" if wildcards.cam == "glands" else []
         ),
     output:
         cams=f"{RESULTS}/cams/{{cam}}/fold{{fold}}/{{shard}}.json",

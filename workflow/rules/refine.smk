@@ -8,13 +8,16 @@ From what the classifier saw to every pixel, by one method or several side by si
                                                         a method is a refiner or a cam beside the first
 """
 
-from workflow.lib.jobs.names import SPREADING, UNLEARNT
+from workflow.lib.jobs.names import SEEDED, SPREADING, UNLEARNT
 
 
 def refine_settings(wildcards):
     """The settings that a method reads: the scale of evidence that it spreads, its own section."""
-    read = ["downsample", wildcards.method] + ["cam_scale"] * (wildcards.method in SPREADING)
-    return {key: value for key, value in config["refine_masks"].items() if key in read}
+    method, settings = wildcards.method, config["refine_masks"]
+    mixed = method in SEEDED and settings["evidence_share"] > 0
+    read = ["downsample", method] + ["cam_scale"] * (mixed or method in SPREADING)
+    read += ["evidence_share"] * mixed
+    return {key: value for key, value in settings.items() if key in read}
 
 
 def irn_settings(wildcards):

@@ -13,6 +13,7 @@ from workflow.lib.cohort.sheet import Slide
 from workflow.lib.evidence.cam_makers import CamMaker
 from workflow.lib.evidence.cams import CamTally, evidence_class
 from workflow.lib.evidence.consistency import Evidence
+from workflow.lib.evidence.glands import GlandTiles
 from workflow.lib.jobs.devices import prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit
@@ -30,6 +31,7 @@ def make_cams(
     splits: Path,
     classifier: Path,
     evidence: Path | None,
+    glands: Path | None,
     cams: Path,
     *,
     shard: Shard,
@@ -58,7 +60,8 @@ def make_cams(
     locations that look alike (lib/evidence/consistency.py); the logits, and with them the class,
     are the classifier's whatever the method. The lowest and highest evidence of the slide are
     noted, so that later stages can scale it without a second look; GrabCut's is 0 or 1 as it is.
-    A setting that is left out is of another method (lib/evidence/cam_makers.py has all).
+    A setting that is left out is of another method (lib/evidence/cam_makers.py has all). Maps of
+    `glands` are cut from those of map_glands, the same for every class.
     """
     placed = in_fold(read_table(splits), fold)
     where = prepare(device, threads=threads)
@@ -89,9 +92,10 @@ def make_cams(
             expects=(maker.classifier.tile_px, maker.classifier.mpp),
             tiles=(side, store.attrs["mpp"]),
         )
-        shape = maker.shape(side, where)
+        cut = GlandTiles(glands.parent / slide.slide, store) if glands else None
+        shape = (len(classes), *cut.shape) if cut else maker.shape(side, where)
         tally = CamTally(len(store), len(classes))
-        found = infer(maker, store.batch, len(store), batch=batch, device=where)
+        found = infer(maker, store.batch, len(store), batch=batch, device=where, beside=cut)
         group = create_group(folder / "cams.zarr", {"classes": classes, "fold": fold})
         array = create_rows(group, "cams", (len(store), *shape), "float16")
         append_rows(array, tally.watch((rows, *maker.split(flat, shape)) for rows, flat in found))
@@ -109,6 +113,7 @@ def make_cams(
         return facts | {"low": low, "high": high}
 
     made_of = [tiles.parent, splits, trained, *([pooled] if pooled else [])]
+    made_of += [glands.parent] if glands else []
     visit(cams, shard, work, upstream=made_of, only=placed)
 
 

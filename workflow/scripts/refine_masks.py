@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from workflow.lib.cohort.folds import in_fold
 from workflow.lib.cohort.sheet import Slide
@@ -38,6 +39,7 @@ def refine_masks(
     method: str,
     downsample: int,
     cam_scale: str | None = None,
+    evidence_share: float = 0.0,
     morphology: dict | None = None,
     crf: dict | None = None,
     irn: dict | None = None,
@@ -49,13 +51,15 @@ def refine_masks(
 
     `none` is the scaled and upsampled cam itself: a probability, or, scaled by `minmax`, evidence
     relative to the slide, and so is what `morphology`, `crf` and `irn` make of it, and a further
-    method of make_cams under its own name. Any other method gives probabilities that it has learnt.
+    method of make_cams under its own name. Any other method gives probabilities that it has learnt;
+    where `evidence_share` is above 0, that share of them is the evidence itself.
     A tile that could not be read has probability 0.
     """
     only = set(in_fold(read_table(splits), fold, "val", "test"))
     if (method in UNLEARNT) != (decoder is None):
         raise ValueError(f"method {method} comes {'with' if decoder else 'without'} a decoder")
     where, spreads = prepare(device, threads=threads), method in SPREADING
+    sees = spreads or evidence_share > 0
     settings = {"morphology": morphology, "crf": crf, "irn": irn}.get(method) or {}
     masks = [] if decoder is None else manifest(decoder.with_suffix(""))["facts"]["masks"]
 
@@ -73,7 +77,7 @@ def refine_masks(
 
     def maps(slide: Slide, store: Tiles) -> Iterator[np.ndarray]:
         side, mpp = store.attrs["tile_px"], store.attrs["mpp"]
-        read = open_evidence(cams.parent / slide.slide, cam_scale) if spreads else None
+        read = open_evidence(cams.parent / slide.slide, cam_scale) if sees else None
         if method in BLIND:
             for start in range(0, len(store), batch):
                 part = upsample(read(slice(start, start + batch)), side)
@@ -82,13 +86,20 @@ def refine_masks(
         if decoder is not None:
             made_for = (network().tile_px, network().mpp)
             check_tiles(f"The decoder of fold {fold}", expects=made_for, tiles=(side, mpp))
+
+        def judge(pixels: torch.Tensor, evidence: torch.Tensor | None = None) -> torch.Tensor:
+            if spreads:
+                return refiner(mpp)(pixels, evidence)
+            learnt = refiner(mpp)(pixels)
+            return torch.lerp(learnt, evidence.to(learnt), evidence_share) if sees else learnt
+
         found = infer(
-            lambda *given: shrink(refiner(mpp)(*given), downsample),
+            lambda *given: shrink(judge(*given), downsample),
             store.batch,
             len(store),
             batch=batch,
             device=where,
-            beside=(lambda rows: upsample(read(rows), side)) if spreads else None,
+            beside=(lambda rows: upsample(read(rows), side)) if sees else None,
         )
         yield from (block for _, block in found)
 
@@ -108,7 +119,7 @@ def refine_masks(
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
         facts = manifest(cams.parent / slide.slide)["facts"]
-        relative = spreads and scale_of(facts["cam"], cam_scale) == "minmax"
+        relative = sees and scale_of(facts["cam"], cam_scale) == "minmax"
         quantity = "evidence" if relative else "probability"
         return {"tiles": len(store), "class": facts["class"], "quantity": quantity, "masks": masks}
 

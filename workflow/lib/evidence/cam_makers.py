@@ -64,10 +64,16 @@ class CamMaker:
         self.seed, self.samples, self.noise = seed, smooth_samples, smooth_noise
         self.channels = score_channels
 
-    def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Rows (B, C h w + C) of RGB tiles (B, 3, t, t) in 0..1: the maps, then the logits."""
+    def __call__(self, tiles: torch.Tensor, glands: torch.Tensor | None = None) -> torch.Tensor:
+        """Rows (B, C h w + C) of RGB tiles (B, 3, t, t) in 0..1: the maps, then the logits.
+
+        glands: (B, h, w), the maps of the method of that name; they are those of every class.
+        """
         pyramid = self.classifier.pyramid(tiles)
-        maps = self._average(tiles, pyramid[-1])
+        if self.cam == "glands":
+            maps = glands[:, None].expand(-1, len(self.classifier.classes), -1, -1)
+        else:
+            maps = self._average(tiles, pyramid[-1])
         if self.cam == "grabcut":
             maps = cut_tiles(tiles, maps, seed=self.seed).to(maps)
         if self.evidence:
@@ -77,7 +83,7 @@ class CamMaker:
 
     @torch.inference_mode()
     def shape(self, tile_px: int, device: torch.device) -> tuple[int, int, int]:
-        """(C, h, w) of the maps of a tile."""
+        """(C, h, w) of the maps of a tile that the classifier makes."""
         if self.cam == "grabcut":
             return (len(self.classifier.classes), tile_px // STRIDE_PX, tile_px // STRIDE_PX)
         tile = torch.zeros(1, 3, tile_px, tile_px, device=device)

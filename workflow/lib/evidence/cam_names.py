@@ -9,4 +9,5 @@ CAMS = {
     "layercam": "LayerCAM",
     "scorecam": "Score-CAM",
     "grabcut": "Saliency and GrabCut",
+    "glands": "Glands by stain and shape",
 }

@@ -142,12 +142,21 @@ def _cluster_faults(config: dict) -> Iterator[str]:
 
 
 def _cam_faults(config: dict) -> Iterator[str]:
-    cams = config["make_cams"]
-    if cams["consistency"] > 0 and cams["methods"][0] != "cam":
+    cams, tile, cell = config["make_cams"], config["tile_slide"]["tile_px"], config["map_glands"]
+    if cams["consistency"] > 0 and "cam" not in cams["methods"]:
         yield (
             f"make_cams.consistency: {cams['consistency']} mixes in what training images say as a "
-            f"cam, which {cams['methods'][0]} has no unit in common with; set it to 0 or put cam "
-            "first in make_cams.methods"
+            "cam, and there is none; set it to 0 or name cam in make_cams.methods"
+        )
+    if "glands" in cams["methods"] and tile % cell["cell_px"]:
+        yield (
+            f"map_glands.cell_px: {cell['cell_px']} does not divide tile_slide.tile_px, {tile}; "
+            "use a divisor"
+        )
+    if cell["min_lumen_um2"] >= cell["max_lumen_um2"]:
+        yield (
+            f"map_glands.min_lumen_um2: {cell['min_lumen_um2']} is not below max_lumen_um2, "
+            f"{cell['max_lumen_um2']}"
         )
 
 
