@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "benchmarks" / "clustering.py"
@@ -82,3 +84,32 @@ def test_a_cell_without_an_answer_has_a_row(clustering, monkeypatch, tmp_path):
         ("sklearn MiniBatchKMeans", "failed (-9)", "", "99"),
     ]
     assert {len(row) for row in rows} == {len(clustering.HEAD) + len(clustering.RATIOS)}
+
+
+def test_the_search_on_glands_says_every_step(tmp_path):
+    """Drawn images of four patients and a random network: every row is there, and no promise."""
+    rng, (y, x) = np.random.default_rng(0), np.ogrid[:128, :160]
+    lines = ["slide\tpath\tpatient\tlabel\tmpp\tmask"]
+    for number in range(10):
+        image, mask = np.full((128, 160, 3), 215, np.uint8), np.zeros((128, 160), np.uint8)
+        for middle in ((42, 42), (84, 100)):
+            apart = np.hypot(y - middle[0], x - middle[1] - 2 * number)
+            image[(apart < 38) & (apart > 26)] = (90, 60, 140)
+            mask[apart < 38] = 1
+        image = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / f"s{number}.png")
+        Image.fromarray(mask).save(tmp_path / f"s{number}-mask.png")
+        label = ("benign", "malignant")[number % 2]
+        lines.append(f"s{number}\ts{number}.png\tp{number}\t{label}\t0.62005\ts{number}-mask.png")
+    (tmp_path / "slides.tsv").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, FILE.with_name("glas_search.py"), "--checkpoint", "random"]
+    command += ["--slides", tmp_path / "slides.tsv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = dict(re.findall(r"^(.+?) +([\d.]+) \[", done.stdout, re.MULTILINE))
+    found = {name.strip(): float(value) for name, value in found.items()}
+    assert len(found) == 24
+    share = np.mean([np.asarray(Image.open(m)) for m in tmp_path.glob("*-mask.png")])
+    assert found["constant: the share of glands"] == pytest.approx(100 * share, abs=1)
+    assert found["glands: and lumens grown by their wall"] > 95
+    assert done.stdout.count("Spearman") == 2

@@ -169,6 +169,14 @@ EDITS = {
         lambda s: s.edit_config("make_cams", methods=["layercam", "cam"]),
         CAMS,
     ),
+    "glands to build on": (
+        lambda s: s.edit_config("make_cams", methods=["glands", "cam"]),
+        {"map_glands"} | CAMS,
+    ),
+    "glands that nothing is built on": (
+        lambda s: s.edit_config("map_glands", wall_um=30.0),
+        REPORT,
+    ),
     "mirrored tiles in the cams": (lambda s: s.edit_config("make_cams", flips=True), CAMS),
     "a setting of a method of the cams that is not used": (
         lambda s: s.edit_config("make_cams", smooth_samples=9, score_channels=9),

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,8 @@ def make_cams(
     classes: list[str],
     pooling: Pooling,
     negative: str | None,
-    scales: list[float],
-    flips: bool,
+    scales: Sequence[float] = (1.0,),
+    flips: bool = False,
     consistency: float = 0.0,
     smooth_samples: int | None = None,
     smooth_noise: float | None = None,
