@@ -88,11 +88,11 @@ def test_a_cell_without_an_answer_has_a_row(clustering, monkeypatch, tmp_path):
 
 def test_the_search_on_glands_says_every_step(tmp_path):
     """Drawn images of four patients and a random network: every row is there, and no promise."""
-    rng, (y, x) = np.random.default_rng(0), np.ogrid[:128, :160]
+    rng, (y, x) = np.random.default_rng(0), np.ogrid[:240, :288]
     lines = ["slide\tpath\tpatient\tlabel\tmpp\tmask"]
-    for number in range(10):
-        image, mask = np.full((128, 160, 3), 215, np.uint8), np.zeros((128, 160), np.uint8)
-        for middle in ((42, 42), (84, 100)):
+    for number in range(6):
+        image, mask = np.full((240, 288, 3), 215, np.uint8), np.zeros((240, 288), np.uint8)
+        for middle in ((60, 60), (150, 180)):
             apart = np.hypot(y - middle[0], x - middle[1] - 2 * number)
             image[(apart < 38) & (apart > 26)] = (90, 60, 140)
             mask[apart < 38] = 1

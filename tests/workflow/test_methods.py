@@ -11,7 +11,10 @@ from workflow.lib.jobs.tables import read_table
 REFINERS = ["none", "morphology", "crf", "irn", "negev", "rpnet", "points", "svm", "unet"]
 QUICK = {
     "slides_per_shard": 8,
-    "make_cams": {"methods": ["cam", "layercam", "scorecam", "grabcut", "glands"], "score_channels": 2},
+    "make_cams": {
+        "methods": ["cam", "layercam", "scorecam", "grabcut", "glands"],
+        "score_channels": 2,
+    },
     "refine_masks": {"methods": REFINERS, "downsample": 2},
     **{f"train_{method}": {"epochs": 1} for method in ("irn", "rpnet", "points", "unet")},
     "train_svm": {
