@@ -94,6 +94,10 @@ CONTRADICTIONS = {
         edited(train_irn__background=0.7),
         "train_irn.background: 0.7 is not below foreground, 0.6",
     ),
+    "seeds of pixels from crossed thresholds": (
+        edited(train_pixelcam__background=0.7),
+        "train_pixelcam.background: 0.7 is not below foreground, 0.6",
+    ),
     "even dilation": (
         edited(train_negev__dilate_px=4),
         "train_negev.dilate_px: 4 has no middle pixel; use an odd number",

@@ -97,7 +97,7 @@ WRONG = {
     "unknown method": (
         edited(refine_masks__methods=["none", "magic"]),
         "refine_masks.methods.1: 'magic' is not known; use one of ['none', 'morphology', 'crf', "
-        "'irn', 'negev', 'rpnet', 'points', 'svm', 'unet']",
+        "'irn', 'pixelcam', 'negev', 'rpnet', 'points', 'svm', 'unet']",
     ),
     "no method": (
         edited(refine_masks__methods=[]),

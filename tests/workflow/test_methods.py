@@ -8,7 +8,8 @@ from tests.workflow.study import Study
 from workflow.lib.jobs.names import METHODS, SUPERVISED
 from workflow.lib.jobs.tables import read_table
 
-REFINERS = ["none", "morphology", "crf", "irn", "negev", "rpnet", "points", "svm", "unet"]
+REFINERS = ["none", "morphology", "crf", "irn", "pixelcam", "negev", "rpnet", "points"]
+REFINERS += ["svm", "unet"]
 QUICK = {
     "slides_per_shard": 8,
     "make_cams": {

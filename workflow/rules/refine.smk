@@ -52,6 +52,31 @@ rule train_negev:
         "../scripts/train_negev.py"
 
 
+rule train_pixelcam:
+    input:
+        tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
+        cams=every(f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json"),
+        splits=f"{RESULTS}/splits.tsv",
+        classifier=f"{RESULTS}/classifiers/fold{{fold}}.json",
+    output:
+        decoder=f"{RESULTS}/decoders/pixelcam/fold{{fold}}.json",
+    log:
+        f"{LOGS}/train_pixelcam/fold{{fold}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+    params:
+        recipe=recipe(
+            "train_pixelcam",
+            shared=["seed", "negative", "cam_scale"],
+            made_of=lambda wildcards: {"cam": CAMS[0]},
+        ),
+    script:
+        "../scripts/train_pixelcam.py"
+
+
 rule train_irn:
     input:
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),

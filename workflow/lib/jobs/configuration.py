@@ -188,7 +188,7 @@ def _tile_faults(config: dict) -> Iterator[str]:
 
 
 def _threshold_faults(config: dict) -> Iterator[str]:
-    for section in ("make_pseudo_masks", "train_irn"):
+    for section in ("make_pseudo_masks", "train_pixelcam", "train_irn"):
         cuts = config[section]
         if cuts["background"] >= cuts["foreground"]:
             yield (

@@ -7,6 +7,7 @@ METHODS = {
     **CAMS,
     "morphology": "CAM, cleaned",
     "crf": "CAM, CRF",
+    "pixelcam": "PixelCAM",
     "negev": "NEGEV",
     "irn": "IRNet",
     "rpnet": "RPNet",
@@ -16,7 +17,11 @@ METHODS = {
 }
 UNLEARNT = ("none", *CAMS, "morphology", "crf")  # every other method has a rule that trains it
 SPREADING = (*UNLEARNT, "irn")  # what these give is on the scale of the evidence that they spread
-SEEDED = ("negev", "rpnet")  # decoders that learn from evidence, and may be mixed with it
+SEEDED = (
+    "pixelcam",
+    "negev",
+    "rpnet",
+)  # decoders that learn from evidence, and may be mixed with it
 UNRELATED = ("svm", "glands")  # to the classifier: nothing of what that has learnt is in them
 SUPERVISED = ("svm", "unet")  # learn from pixel masks: others are held against them, no results
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}

@@ -15,6 +15,7 @@ from workflow.lib.networks.classifiers import Classifier
 from workflow.lib.refine.decoders import load_decoder
 from workflow.lib.refine.irn import load_irn
 from workflow.lib.refine.morphology import clean
+from workflow.lib.refine.pixel_classifiers import load_pixel_classifier
 from workflow.lib.refine.pixel_svm import load_svm
 from workflow.lib.refine.random_fields import RandomField
 from workflow.lib.refine.random_walks import spread
@@ -58,7 +59,8 @@ def load_refiner(
     if method == "svm":
         model = load_svm(folder)
     else:
-        load = {"rpnet": load_region_decoder, "unet": load_unet}.get(method, load_decoder)
+        loaders = {"rpnet": load_region_decoder, "unet": load_unet}
+        load = (loaders | {"pixelcam": load_pixel_classifier}).get(method, load_decoder)
         model = load(folder, classifier, trained_on=trained_on)
     model.to(device, memory_format=torch.channels_last)
     return model.probability
