@@ -85,7 +85,7 @@ def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
     words = page.words()
     both = "SVM (pixel-supervised) and U-Net (pixel-supervised)"
     assert f"{both} learnt from the pixel masks of training slides." in words
-    assert "The other methods do without: such rows say" in words
+    assert "The other methods learn without: such rows say" in words
     assert "U-Net (pixel-supervised): Dice 0.75" in Page(page.cards()["good"]).words()
     assert "U-Net (pixel-supervised): the second; 0 pixel masks used" in words
     assert "U-Net (pixel-supervised), fold 0: AUROC" in words  # a chart of its training
