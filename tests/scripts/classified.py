@@ -9,6 +9,7 @@ SETTINGS = {
     "checkpoint": "random",
     "pooling": "gap",
     "heads": {"lse": {"sharpness": 10}, "wildcat": {"maps": 2, "share": 0.2, "alpha": 0.7}},
+    "choose_by": "labels",
     "epochs": 6,
     "batch_size": 8,
     "learning_rate": 5e-3,

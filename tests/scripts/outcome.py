@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from workflow.lib.cohort.sheet import Slide
-from workflow.lib.jobs.shard import Shard, visit
+from workflow.lib.jobs.shard import Shard, commit, visit
 from workflow.lib.jobs.tables import write_table
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.maps.pyramids import write_heatmap
@@ -57,7 +57,7 @@ def shard(rule: str, study: Path | None = None) -> Shard:
 
 
 def build(study: Path) -> None:
-    """Write splits, masks, checks, tissue, tiles and features."""
+    """Write splits, masks, checks, tissue, tiles, features and classifiers."""
     rows = [
         {
             "fold": fold,
@@ -76,6 +76,7 @@ def build(study: Path) -> None:
     visit(study / "checks" / "all.json", shard("check_slide"), _check)
     visit(study / "tissue" / "all.json", shard("mask_tissue"), _tissue)
     visit(study / "tiles" / "all.json", shard("tile_slide"), _tile, upstream=[study / "checks"])
+    write_classifiers(study)
     features = study / "features" / "all.json"
     visit(features, shard("extract_features"), _describe, upstream=[study / "tiles"])
 
@@ -116,6 +117,16 @@ def write_maps(study: Path, method: str, probability, masks=()) -> None:
     only = {name for name, about in SLIDES.items() if "test" in about}
     index = study / "heatmaps" / method / "all.json"
     visit(index, shard("stitch_heatmap"), stitch, upstream=[study / "tiles"], only=only)
+
+
+def write_classifiers(study: Path, masks: dict[int, list[str]] | None = None) -> None:
+    """Classifiers of both folds, as far as evaluation asks: `masks` are those behind each fold."""
+    for fold in (0, 1):
+        told = {"masks": (masks or {}).get(fold, [])}
+        index = study / "classifiers" / f"fold{fold}.json"
+        made_of = shard("train_classifier")
+        made_of.recipe["settings"].update(told)
+        commit(index, made_of, lambda folder, told=told: told, upstream=[study / "splits.tsv"])
 
 
 def write_scores(study: Path, tumour) -> None:

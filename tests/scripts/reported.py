@@ -34,6 +34,8 @@ CONFIG = {
     "classify_tiles": {"pooling": "top_k"},
     "stitch_heatmap": {"polygon_threshold": 0.5},
 }
+for stage in ("classifier", "negev", "rpnet"):
+    CONFIG[f"train_{stage}"] = {"choose_by": "labels"}
 
 
 class Finished:

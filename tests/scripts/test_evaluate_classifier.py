@@ -35,6 +35,7 @@ def evaluate(study, **changes):
         "scores": [study / "scores" / f"fold{fold}" / "all.json" for fold in (0, 1)],
         "bag_scores": None,
         "tile_labels": None,
+        "classifiers": [study / "classifiers" / f"fold{fold}.json" for fold in (0, 1)],
         "splits": study / "splits.tsv",
         "evaluation": study / "classifier.tsv",
         "slides": study / "slides.tsv",
@@ -151,9 +152,10 @@ def test_tiles_are_scored_by_their_masks_and_every_row_says_how_many_taught(stud
 
     marked = study / "tile_labels" / "marked" / "all.json"
     visit(marked, outcome.shard("mark_tiles"), work, upstream=[study / "tiles"])
+    outcome.write_classifiers(study, {0: ["d", "e"], 1: ["a2"]})
     rows = evaluate(study, level="annotation", tile_labels=[marked])
+    outcome.write_classifiers(study)
     assert {key[1] for key in rows} == {"annotation", "tile"}
-    # fold 0 learnt from d and e, fold 1 from a2 and, as validation, from b, which has no mask
     used = {key[0]: row["pixel_masks_used"] for key, row in rows.items()}
     assert used == {"0": "2", "1": "1", "all": "3"}
     # fold 0: five tiles of a1 at most .2 and of a2 three marked at .9 .8 .9 and two not at .8 .9

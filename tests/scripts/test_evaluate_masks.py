@@ -8,6 +8,7 @@ from PIL import Image
 from tests.scripts import outcome
 from workflow.lib.jobs.shard import visit
 from workflow.lib.jobs.tables import METRICS, read_table
+from workflow.lib.refine.drawn_slides import draw_slides
 from workflow.scripts.evaluate_masks import evaluate_masks
 
 
@@ -29,13 +30,14 @@ def evaluate(study, method="negev", **changes):
     given = {
         "heatmaps": [study / "heatmaps" / method / "all.json"],
         "refined": [study / "refined" / method / f"fold{fold}" / "all.json" for fold in (0, 1)],
-        "tile_labels": None,
+        "classifiers": [study / "classifiers" / f"fold{fold}.json" for fold in (0, 1)],
         "splits": study / "splits.tsv",
         "evaluation": study / "masks.tsv",
         "slides": study / "slides.tsv",
         "curves": study / "curves.tsv",
         "shard": outcome.shard("evaluate_masks", study),
         "method": method,
+        "masks": None,
         "negative": None,
         "window": "hann",
         "seed": 0,
@@ -123,13 +125,32 @@ def test_rows_of_a_supervised_method_say_how_many_masks_it_learnt_from(study):
 
 @pytest.mark.parametrize(("method", "used"), [("unet", "4"), ("svm", "2")])
 def test_masks_that_taught_the_classifier_are_behind_what_builds_on_it(study, method, used):
-    """At labels.level annotation: of fold 0 those of d and e. svm has nothing of a classifier."""
+    """Those that chose its epoch are in its facts as well. svm has nothing of a classifier."""
     outcome.write_maps(study, method, outcome.truth, masks=["f", "g"])
-    index = study / "tile_labels" / "fold0" / "all.json"
-    note = lambda slide, folder: {"mask": slide.slide in outcome.MASKED}  # noqa: E731
-    visit(index, outcome.shard("label_tiles"), note, upstream=[study / "tiles"])
-    rows, _ = evaluate(study, method, tile_labels=[index])
+    outcome.write_classifiers(study, {0: ["d", "e"]})
+    rows, _ = evaluate(study, method)
     assert rows["0", "pxap"]["pixel_masks_used"] == used
+
+
+def test_no_more_masks_choose_the_threshold_than_asked_for(study, monkeypatch):
+    """Fold 0 validates on d and e, of which one is drawn; both halves of e lie higher."""
+    monkeypatch.setitem(outcome.SLIDES, "e", ("E", "tumour", "val", "test"))
+    table = (study / "splits.tsv").read_text()
+    (study / "splits.tsv").write_text(
+        table.replace("0\te\tE\ttumour\ttrain", "0\te\tE\ttumour\tval")
+    )
+    shift = {"d": 0.1, "e": 0.3}
+    probability = lambda slide: 0.2 + shift.get(slide, 0) + 0.3 * outcome.truth(slide)  # noqa: E731
+    outcome.write_maps(study, "negev", probability)
+    lowest = {slide: 0.201 + shift[slide] for slide in shift}  # that parts its halves
+    both, _ = evaluate(study)
+    assert both["0", "miou@best_val"]["pixel_masks_used"] == "2"
+    rows, _ = evaluate(study, masks=1)
+    assert rows["0", "miou@best_val"]["pixel_masks_used"] == "1"
+    assert rows["0", "threshold@otsu_val"] == both["0", "threshold@otsu_val"]
+    (drawn,) = draw_slides({"d": "tumour", "e": "tumour"}, 1, seed=0)
+    assert value(rows, "0", "threshold@best_val") == pytest.approx(lowest[drawn], abs=1e-3)
+    assert evaluate(study, masks=2) == evaluate(study)
 
 
 def test_masks_of_test_slides_never_move_a_threshold(study):

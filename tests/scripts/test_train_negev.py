@@ -10,6 +10,7 @@ from tests.scripts.cohort import weights
 from workflow.lib.jobs.tables import read_table
 from workflow.lib.jobs.units import manifest
 from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.epoch_choices import EpochChoice
 from workflow.scripts import train_negev as script
 
 NEGEV = {
@@ -19,6 +20,9 @@ NEGEV = {
     "background_pixels": 1,
     "dilate_px": 3,
     "seed_weight": 1.0,
+    "crf_weight": 0,
+    "size_weight": 0,
+    "choose_by": "labels",
     "epochs": 2,
     "batch_size": 4,
     "learning_rate": 1e-3,
@@ -28,10 +32,12 @@ NEGEV = {
 }
 
 
-def train(study, *, out="a", seed=0, cam_scale="minmax", negative="normal", **changes):
-    settings = NEGEV | changes | {"seed": seed, "cam_scale": cam_scale, "negative": negative}
-    evidence = {"cams": [study.cams], "pseudo_masks": [study.pseudo_masks]}
-    return study.train(script.train_negev, f"negev/{out}", settings, **evidence)
+def train(study, *, out="a", known=None, **changes):
+    settings = NEGEV | {"seed": 0, "cam_scale": "minmax", "negative": "normal"} | changes
+    given = {"cams": [study.cams], "pseudo_masks": [study.pseudo_masks]}
+    if known:
+        given["made_of"] = cohort.masked("train_negev", study.root, known, **settings)
+    return study.train(script.train_negev, f"negev/{out}", settings, **given)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +108,41 @@ def test_pseudo_masks_count_only_where_seeds_are_drawn_from_them(trained):
     study.make_pseudo_masks(foreground=0.5)
     assert manifest(train(study))["recipe"] == recipe
     assert manifest(train(study, out="h", seeds="pseudo_mask"))["recipe"] != masked
+
+
+def test_masks_of_validation_slides_choose_the_epoch_and_are_counted(trained, monkeypatch):
+    """The first epoch is made the best. p2 has a mask and validates, and so does n2 without any."""
+    study, folder = trained
+    said, known = iter([70.0, 60.0]), {"p1": 255, "p2": 255, "p3": 255}
+    real, found = EpochChoice.pxap, []
+    monkeypatch.setattr(EpochChoice, "pxap", lambda *a: found.append(real(*a)) or next(said))
+    chosen = train(study, out="m", known=known, choose_by="masks", masks=6)
+    facts = manifest(chosen)["facts"]
+    assert facts["masks"] == ["p2"] and facts["chosen_on"] == ["n2", "p2"]
+    assert facts["chosen_by"].startswith("highest PxAP on 2 validation slides")
+    assert facts["best_epoch"] == 1 and facts["warning"] == ""
+    assert all(0 < each < 100 for each in found) and len(found) == 2
+    curves = read_table(chosen / "curves.tsv")
+    assert [row.pop("pxap") for row in curves] == ["", "70", "", "60"]
+    assert curves == read_table(folder / "curves.tsv")  # the training itself is the same
+    assert weights(chosen) != weights(folder) and not list(chosen.parent.glob(".*work*"))
+    refined = study.refine("negev", chosen, downsample=2)
+    assert manifest(refined / "p3")["facts"]["masks"] == ["p2"]
+
+
+def test_without_masks_of_validation_slides_there_is_no_choice(trained):
+    with pytest.raises(ValueError, match="Fold 0 has no validation slide .* choose_by to labels"):
+        train(trained[0], out="n", known={"p1": 1, "p3": 1}, choose_by="masks", masks=6)
+
+
+def test_terms_that_are_on_are_told_and_make_another_decoder(trained):
+    study, folder = trained
+    terms = {"crf_weight": 2e-9, "crf_px": 100.0, "crf_colour": 15.0, "size_weight": 0.01}
+    other = train(study, out="o", **terms)
+    assert weights(other) != weights(folder)
+    rows = read_table(other / "curves.tsv")
+    assert {"crf_loss", "size_loss"} == set(rows[0]) - set(read_table(folder / "curves.tsv")[0])
+    assert all(float(row["crf_loss"]) > 0 > float(row["size_loss"]) for row in rows)
 
 
 def test_without_a_negative_class_there_is_no_negative_term(trained):

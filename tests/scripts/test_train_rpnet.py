@@ -10,6 +10,7 @@ from tests.scripts.cohort import weights
 from workflow.lib.jobs.tables import read_table
 from workflow.lib.jobs.units import manifest
 from workflow.lib.networks.saved_models import read_record
+from workflow.lib.refine.epoch_choices import EpochChoice
 from workflow.lib.tiles.stores import open_group
 from workflow.scripts import train_rpnet as script
 
@@ -27,6 +28,7 @@ SETTINGS = {
     "background_pixels": 1,
     "dilate_px": 3,
     "seed_weight": 1.0,
+    "choose_by": "labels",
     "epochs": 2,
     "batch_size": 5,
     "learning_rate": 1e-3,
@@ -37,8 +39,11 @@ SETTINGS = {
 }
 
 
-def train(study, out="rpnet", **changes):
-    return study.train(script.train_rpnet, out, SETTINGS | changes, cams=[study.cams])
+def train(study, out="rpnet", known=None, **changes):
+    settings, given = SETTINGS | changes, {"cams": [study.cams]}
+    if known:
+        given["made_of"] = cohort.masked("train_rpnet", study.root, known, **settings)
+    return study.train(script.train_rpnet, out, settings, **given)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,30 @@ def test_it_says_how_it_was_made_and_that_no_pixel_mask_took_part(trained):
     told = [(row["epoch"], row["split"], row["consistency_loss"] != "") for row in rows]
     assert told == [(e, s, True) for e in ("1", "2") for s in ("train", "val")]
     assert not list(folder.parent.glob(".*work*"))
+
+
+def test_masks_choose_the_epoch_by_what_the_bank_of_that_epoch_gives(trained, monkeypatch):
+    """Before its bank is filled, a decoder is another one than that of other slides."""
+    study, folder = trained
+    events, said = [], iter([60.0, 70.0])
+    fill, real = script.RegionLesson.fill_bank, EpochChoice.pxap
+
+    def pxap(choice, show):
+        events.append("judged")
+        assert 0 < real(choice, show) < 100
+        return next(said)
+
+    def fill_bank(lesson):
+        events.append("filled")
+        fill(lesson)
+
+    monkeypatch.setattr(script.RegionLesson, "fill_bank", fill_bank)
+    monkeypatch.setattr(EpochChoice, "pxap", pxap)
+    chosen = train(study, out="chosen", known={"p2": 255}, choose_by="masks", masks=6)
+    facts = manifest(chosen)["facts"]
+    assert facts["masks"] == ["p2"] and facts["best_epoch"] == 2
+    assert events == ["filled", "judged", "filled", "judged", "filled"]
+    assert weights(chosen) == weights(folder)  # the second epoch is the last as well
 
 
 def test_interrupted_and_resumed_gives_the_same_bytes(trained, monkeypatch):

@@ -76,8 +76,16 @@ def test_a_study_whose_tiles_are_labelled_by_masks(make):
     page = Page(study.report())
     assert "the others of a slide as normal, so that these numbers" in page.words()
     assert "every method that builds on it: no row is a result of slide labels" in page.words()
-    assert "do without" not in page.words()
+    assert "learn without" not in page.words()
     assert [number.count("; 3 pixel masks used") for number in page.numbers()] == [0, 0, 1, 1, 1]
+
+
+def test_a_study_whose_epochs_masks_chose_says_so(make):
+    study = make()
+    said = "Pixel masks of some validation slides chose epochs"
+    assert said not in Page(study.report()).words()
+    study.config["train_negev"] = {"choose_by": "masks"}
+    assert said in Page(study.report()).words()
 
 
 def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
@@ -85,7 +93,7 @@ def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
     words = page.words()
     both = "SVM (pixel-supervised) and U-Net (pixel-supervised)"
     assert f"{both} learnt from the pixel masks of training slides." in words
-    assert "The other methods do without: such rows say" in words
+    assert "The other methods learn without: such rows say" in words
     assert "U-Net (pixel-supervised): Dice 0.75" in Page(page.cards()["good"]).words()
     assert "U-Net (pixel-supervised): the second; 0 pixel masks used" in words
     assert "U-Net (pixel-supervised), fold 0: AUROC" in words  # a chart of its training

@@ -182,6 +182,14 @@ EDITS = {
         lambda s: s.edit_config("make_cams", smooth_samples=9, score_channels=9),
         REPORT,
     ),
+    "how many masks choose where none does, and a random field that is off": (
+        lambda s: s.edit_config("train_negev", masks=9, crf_px=50.0),
+        REPORT,
+    ),
+    "masks that choose the epochs of a decoder": (
+        lambda s: s.edit_config("train_negev", choose_by="masks"),
+        DECODER,
+    ),
     "seed": (
         lambda s: s.edit_config(None, seed=1),
         SPLITS | FEATURES | {"evaluate_classifier"},

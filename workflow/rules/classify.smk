@@ -10,9 +10,15 @@ BALANCED_BY = CLUSTERING if config["train_classifier"]["balance"] == "clusters" 
 
 
 def classifier_settings(wildcards):
-    """The settings of the classifier, of its heads those of the chosen pooling alone."""
-    section = config["train_classifier"]
+    """The settings of the classifier, of its heads those of the chosen pooling alone.
+
+    Where masks choose the epoch, also how cams become evidence and which class has none.
+    """
+    section = choosing("train_classifier")
     chosen = {name: own for name, own in section["heads"].items() if name == section["pooling"]}
+    if section["choose_by"] == "masks":
+        known = shared_settings(config)
+        section |= {key: known[key] for key in ("negative", "cam_scale")}
     return section | {"heads": chosen}
 
 
@@ -49,6 +55,7 @@ rule train_classifier:
         recipe=recipe(
             "train_classifier",
             shared=["seed", "classes"],
+            slide=choosing_masks("train_classifier"),
             made_of=checkpoint(
                 "train_classifier",
                 "backbone",

@@ -15,6 +15,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 
 from workflow.lib.networks.checkpoints import identity as checkpoint_identity
+from workflow.lib.jobs.choices import check_choices
 from workflow.lib.jobs.configuration import check_config, check_marks, schema_faults
 from workflow.lib.jobs.explanation import note_change, recorded_recipe
 from workflow.lib.jobs.identity import Identities
@@ -49,7 +50,9 @@ CAMS = config["make_cams"]["methods"]  # later stages build on the first; others
 REFINERS = config["refine_masks"]["methods"] if LABELLED else []
 METHODS = REFINERS + CAMS[1:] * LABELLED
 MARKED = {name: any(getattr(s, name) for s in SLIDES.values()) for name in ("mask", "points")}
-if problems := check_marks(METHODS, masked=MARKED["mask"], pointed=MARKED["points"]):
+problems = check_marks(METHODS, masked=MARKED["mask"], pointed=MARKED["points"])
+problems += check_choices(config, METHODS, masked=MARKED["mask"])
+if problems:
     raise WorkflowError("\n".join(problems))
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
@@ -85,6 +88,17 @@ def file_facts(path, **facts):
     if path is None:
         return facts or None
     return {"identity": IDENTITIES.of(path)} | {k: v for k, v in facts.items() if v is not None}
+
+
+def choosing(stage):
+    """The settings of a stage, without how many masks choose its epoch where none does."""
+    section = config[stage]
+    return {k: v for k, v in section.items() if k != "masks" or section["choose_by"] == "masks"}
+
+
+def choosing_masks(stage):
+    """Slide function: the pixel mask of a slide, where masks choose the epoch of a stage."""
+    return lambda s: file_facts(s.mask) if config[stage]["choose_by"] == "masks" else None
 
 
 def row_facts(slide):

@@ -17,6 +17,7 @@ rule evaluate_classifier:
             shard=SHARDS,
         ),
         tile_labels=MARKS,
+        classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS),
         splits=f"{RESULTS}/splits.tsv",
     output:
         evaluation=f"{RESULTS}/evaluation/classifier.tsv",
@@ -81,7 +82,7 @@ rule evaluate_masks:
         ),
         tiles=every(f"{RESULTS}/tiles/{{shard}}.json"),
         checks=every(f"{RESULTS}/checks/{{shard}}.json"),
-        tile_labels=MARKS,
+        classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS),
         splits=f"{RESULTS}/splits.tsv",
     output:
         evaluation=f"{RESULTS}/evaluation/masks_{{method}}.tsv",

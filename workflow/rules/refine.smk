@@ -20,6 +20,12 @@ def refine_settings(wildcards):
     return {key: value for key, value in settings.items() if key in read}
 
 
+def negev_settings(wildcards):
+    """The settings of train_negev, of masks and of the random field only what is used."""
+    own = choosing("train_negev")
+    return {k: v for k, v in own.items() if own["crf_weight"] or k not in ("crf_px", "crf_colour")}
+
+
 def irn_settings(wildcards):
     """The settings of train_irn, and the random field where its labels follow the picture."""
     own = config["train_irn"]
@@ -46,7 +52,9 @@ rule train_negev:
         recipe=recipe(
             "train_negev",
             shared=["seed", "negative", "cam_scale"],
+            slide=choosing_masks("train_negev"),
             made_of=lambda wildcards: {"cam": CAMS[0]},
+            section=negev_settings,
         ),
     script:
         "../scripts/train_negev.py"
@@ -122,7 +130,9 @@ rule train_rpnet:
         recipe=recipe(
             "train_rpnet",
             shared=["seed", "negative", "cam_scale"],
+            slide=choosing_masks("train_rpnet"),
             made_of=lambda wildcards: {"cam": CAMS[0]},
+            section=lambda wildcards: choosing("train_rpnet"),
         ),
     script:
         "../scripts/train_rpnet.py"

@@ -20,6 +20,7 @@ def evaluate_classifier(
     scores: list[Path],
     bag_scores: list[Path] | None,
     tile_labels: list[Path] | None,
+    classifiers: list[Path],
     splits: Path,
     evaluation: Path,
     slides: Path,
@@ -36,7 +37,8 @@ def evaluate_classifier(
     """Score each test slide, and each of its tiles where somebody says what it shows.
 
     At level `image` that is the label of the image, at level `annotation` the slide's pixel mask
-    (`tile_labels`), which also taught the classifier: every row says how many masks did. At level
+    (`tile_labels`), which also taught the classifier: every row of one of the `classifiers` says
+    how many masks taught it or chose its epoch. At level
     `slide` nobody says it, so tiles are not scored; the slide is a second time, as a bag
     (`bag_scores`). Nor is a tile scored that could not be read: there is nothing on it.
     """
@@ -51,10 +53,11 @@ def evaluate_classifier(
     marked = tile_labels[0].parent if tile_labels else None
     read = [_read(row, folders[row["fold"]], classes, marked) for row in tested]
     about = {"classes": classes, "negative": negative}
-    taught = teachers(tile_labels or (), placed)
-    draws = {"replicates": bootstrap, "seed": seed, "taught": taught} | about
+    draws, taught = {"replicates": bootstrap, "seed": seed} | about, teachers(classifiers)
     whole = [slide for slide, _, _ in read]
-    rows = list(metric_rows(whole, level=level, method=f"classifier ({pooling})", **draws))
+    rows = list(
+        metric_rows(whole, level=level, method=f"classifier ({pooling})", taught=taught, **draws)
+    )
     points = list(curve_rows(whole, level=level, **about))
     if bag_scores:
         folders = {index.parent.name.removeprefix("fold"): index.parent for index in bag_scores}
@@ -62,7 +65,7 @@ def evaluate_classifier(
         rows += metric_rows(bags, level=level, method="abmil", **draws)
     if level == "image" or tile_labels:
         tiles = [of_tiles for _, of_tiles, _ in read]
-        rows += metric_rows(tiles, level="tile", method="classifier", **draws)
+        rows += metric_rows(tiles, level="tile", method="classifier", taught=taught, **draws)
         points += curve_rows(tiles, level="tile", **about)
     write_table(evaluation, METRICS, rows)
     write_table(curves, CURVES, points)

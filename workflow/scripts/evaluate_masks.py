@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow.lib.cohort.folds import in_fold
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.names import UNRELATED
 from workflow.lib.jobs.shard import Shard
@@ -23,6 +24,7 @@ from workflow.lib.measures.pixel_tables import (
     metric_rows,
     slide_rows,
 )
+from workflow.lib.refine.drawn_slides import draw_slides, with_tiles
 from workflow.lib.refine.known_truth import known_masks
 from workflow.lib.slides.truth import read_mask
 from workflow.lib.tiles.codes import to_codes
@@ -37,7 +39,7 @@ def evaluate_masks(
     refined: list[Path],
     tiles: list[Path],
     checks: list[Path],
-    tile_labels: list[Path] | None,
+    classifiers: list[Path],
     splits: Path,
     evaluation: Path,
     slides: Path,
@@ -47,6 +49,7 @@ def evaluate_masks(
     method: str,
     seed: int,
     bootstrap: int,
+    masks: int | None,
     negative: str | None,
     window: str,
 ) -> None:
@@ -58,23 +61,28 @@ def evaluate_masks(
     of the fold: `otsu_val` without their masks, `best_val` with them. There is no `otsu_val` where
     all of them are `negative`: it would only part noise from noise.
 
-    tile_labels: where masks taught the classifier, so that every row of a method that builds on it
-        says how many did
+    masks: how many validation slides `best_val` looks at, drawn as train_negev draws; None: all
+    classifiers: what tells how many masks taught them or chose their epoch, so that every row of a
+        method that builds on them says so
     """
-    masks = known_masks(shard.slides, negative)
-    masks = masks if any(masks.values()) else {}
+    known = known_masks(shard.slides, negative)
+    known = known if any(known.values()) else {}
     placed = read_table(splits)
     units, facts = tiles[0].parent, checks[0].parent
-    tested = [row for row in placed if row["split"] == "test" and row["slide"] in masks]
-    taught = {} if method in UNRELATED else teachers(tile_labels or (), placed)
-    about = (heatmaps[0].parent, refined[0].parents[1], facts, masks)
+    tested = [row for row in placed if row["split"] == "test" and row["slide"] in known]
+    taught = {} if method in UNRELATED else teachers(classifiers)
+    about = (heatmaps[0].parent, refined[0].parents[1], facts, known)
     counted = [_count(row, *about, taught.get(row["fold"], frozenset())) for row in tested]
     findings = {row["slide"] for row in placed if row["label"] != negative}
     thresholds = []
     for folder in sorted({index.parent for index in refined}) if tested else []:
         fold = folder.name.removeprefix("fold")
-        members = [r["slide"] for r in placed if (r["fold"], r["split"]) == (fold, "val")]
-        about = (folder, units, facts, masks, window)
+        members = in_fold(placed, int(fold), "val")
+        asked = known
+        if masks is not None:
+            labels = {s: members[s]["label"] for s in with_tiles(folder, members) if s in known}
+            asked = {slide: known[slide] for slide in draw_slides(labels, masks, seed=seed)}
+        about = (folder, units, facts, asked, window)
         seen = [_validate(slide, *about) for slide in usable(folder, members)]
         thresholds += choose_thresholds(fold, seen, findings)
     draws = {"replicates": bootstrap, "seed": seed}

@@ -3,9 +3,11 @@
 import logging
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from workflow.lib.clusters.cluster_networks import load_backbone
 from workflow.lib.cohort.folds import in_fold
+from workflow.lib.evidence.plain_cams import plain_evidence
 from workflow.lib.jobs.devices import choose_precision, prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, commit
@@ -16,6 +18,7 @@ from workflow.lib.networks.heads import Pooling
 from workflow.lib.networks.label_lessons import check_classes
 from workflow.lib.networks.resuming import make_key
 from workflow.lib.networks.training import Balance, train, weakness
+from workflow.lib.refine.epoch_choices import EpochChoice, open_choice
 from workflow.lib.tiles.bags import TileBag, open_bag
 from workflow.lib.tiles.masked_slides import masked
 
@@ -38,6 +41,10 @@ def train_classifier(
     checkpoint: str,
     pooling: Pooling,
     heads: dict,
+    choose_by: Literal["labels", "masks"],
+    masks: int | None = None,
+    negative: str | None = None,
+    cam_scale: str | None = None,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -60,6 +67,8 @@ def train_classifier(
     heads: the settings of each pooling that has any
     assignments: the clusters of tiles, where `balance` is "clusters"
     tile_labels: the class of each tile, where it is not simply that of its slide
+    masks, negative, cam_scale: of how many validation slides, where `choose_by` is masks, the cams
+        are compared with their pixels to choose the epoch, and how cams become evidence
     """
     folder, learnt = tiles[0].parent, network.with_suffix("") if network else None
     clusters = assignments[0].parent if assignments else None
@@ -72,6 +81,10 @@ def train_classifier(
         bag = open_bag(folder, labels, clusters, own)
         log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slide.unique()))
         return bag
+
+    def open_pixels() -> EpochChoice:
+        drawing = {"negative": negative, "count": masks, "seed": seed, "fold": fold}
+        return open_choice(folder, shard.slides, placed, work / "chosen", **drawing)
 
     def fit(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
@@ -88,6 +101,14 @@ def train_classifier(
         head = {"pooling": pooling, "settings": heads.get(pooling)}
         model = Classifier(start, classes, **head, **made_for)
         sources = [source for source in (folder, clusters, learnt, own) if source]
+        choice = open_pixels() if choose_by == "masks" else None
+
+        def judge() -> float:
+            how = {"negative": negative, "scale": cam_scale, "batch": batch_size, "device": where}
+            label = {slide: row["label"] for slide, row in placed.items()}
+            return choice.pxap(lambda s, *bag: plain_evidence(model, *bag, label=label[s], **how))
+
+        read = {slide: shard.recipe["slides"].get(slide) for slide in sorted(placed)}
         outcome = train(
             model,
             training,
@@ -105,7 +126,9 @@ def train_classifier(
             seed=seed,
             device=where,
             work=work,
-            key=make_key(shard.recipe, placed, sources, computed, fold),
+            key=make_key(shard.recipe, placed, sources, read, computed, fold),
+            judge=judge if choice else None,
+            judged_by=choice.chosen_by if choice else "",
         )
         curves = outcome.pop("curves")
         write_table(unit / "curves.tsv", curves[0], curves)
@@ -115,7 +138,12 @@ def train_classifier(
         sizes = {"train_tiles": len(training), "val_tiles": len(validation)}
         told = {"precision": computed, "warning": warning}
         told |= {"trained_on": training.slides, "chosen_on": validation.slides}
-        return {**outcome, **sizes, **told, "masks": sorted(masked(own, placed)) if own else []}
+        told["masks"] = sorted(masked(own, placed)) if own else []
+        if choice and outcome["chosen_by"] == choice.chosen_by:
+            chosen = choice.facts()
+            told |= chosen | {"masks": sorted({*told["masks"], *chosen["masks"]})}
+            told["warning"] = " ".join(filter(None, [warning, *choice.warnings]))
+        return {**outcome, **sizes, **told}
 
     made_of = [source for source in (folder, splits, learnt, clusters, own) if source]
     commit(classifier, shard, fit, upstream=made_of, only=set(placed))

@@ -1,6 +1,7 @@
 """Train RPNet: the decoder of one fold, which compares tiles with what other slides look like."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -9,6 +10,7 @@ from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard
 from workflow.lib.jobs.tables import read_table
 from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine.decoder_choices import choose_by_masks
 from workflow.lib.refine.decoder_training import Taught, train_decoder
 from workflow.lib.refine.region_decoders import RegionDecoder
 from workflow.lib.refine.region_lessons import RegionLesson
@@ -38,6 +40,8 @@ def train_rpnet(
     background_pixels: int,
     dilate_px: int,
     seed_weight: float,
+    choose_by: Literal["labels", "masks"],
+    masks: int | None = None,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -52,7 +56,8 @@ def train_rpnet(
     """Write the decoder of `fold`: weights, prototypes, what they are, and the curves.
 
     It learns from the cams and the labels of the training slides, and the prototypes that it keeps
-    for other slides are theirs alone. No pixel mask takes part, not in choosing the epoch either.
+    for other slides are theirs alone. No pixel mask takes part, unless `choose_by` is masks: then
+    those of `masks` validation slides choose the epoch, and the facts list them.
     """
     trained, evidence = classifier.with_suffix(""), cams[0].parent
     placed = in_fold(read_table(splits), fold, "train", "val")
@@ -89,7 +94,13 @@ def train_rpnet(
         )
         facts = {"masks": [], "trained_on": bags[0].tiles.slides}
         groups = lesson.groups(learning_rate, weight_decay)
-        return Taught(lesson, groups, facts, finish=lesson.fill_bank)
+        taught = Taught(lesson, groups, facts, finish=lesson.fill_bank)
+        if choose_by == "labels":
+            return taught
+        choosing = {"negative": negative, "masks": masks, "epochs": epochs, "batch": batch_size}
+        choosing |= {"seed": seed, "fold": fold, "device": where}
+        folders = (tiles[0].parent, work / "chosen")
+        return choose_by_masks(taught, shard.slides, placed, *folders, **choosing)
 
     # The evidence stands for what it was made from: tiles and classifier.
     train_decoder(

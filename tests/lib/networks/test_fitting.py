@@ -68,9 +68,10 @@ class Line:
             return {"loss": ((self.model(self.x) - (3 * self.x - 1)) ** 2).mean().item()}
 
 
-def run(lesson, work, *, epochs=6, patience=6, key="k", seed=0):
+def run(lesson, work, *, epochs=6, patience=6, seed=0, **how):
+    how = {"key": "k"} | how
     return fit(
-        lesson, lesson.groups(), epochs=epochs, patience=patience, seed=seed, work=work, key=key
+        lesson, lesson.groups(), epochs=epochs, patience=patience, seed=seed, work=work, **how
     )
 
 
@@ -136,6 +137,39 @@ def test_without_patience_validation_is_told_but_the_last_epoch_is_kept(tmp_path
     assert not outcome["validated"]
     told = [row["loss"] for row in outcome["curves"] if row["split"] == "val"]
     assert told == lesson.val_losses
+
+
+def test_a_judge_keeps_the_epoch_with_its_highest_word_and_changes_nothing_else(tmp_path):
+    """The first of two that are as good; the loss is lowest in the fifth epoch."""
+    losses, words = [3.0, 1.0, 2.0, 2.0, 0.5, 4.0], [10.0, 30.0, 80.0, 80.0, 60.0, 5.0]
+    plain = run(Line(val_losses=losses), tmp_path / "plain")
+    lesson, said = Line(val_losses=losses), iter(words)
+
+    def judge():
+        assert not lesson.model.training
+        return next(said)
+
+    outcome = run(lesson, tmp_path / "judged", judge=judge)
+    assert (plain["best_epoch"], outcome["best_epoch"]) == (5, 3) and outcome["validated"]
+    told = [row.pop("pxap") for row in outcome["curves"]]
+    assert told == [each for word in words for each in (None, word)]
+    assert outcome["curves"] == plain["curves"]
+
+
+def test_a_judge_goes_on_where_it_was(tmp_path):
+    words = [10.0, 80.0, 30.0, 60.0, 5.0, 70.0]
+    whole, first, second = Line(), Line(stop_at=3), Line()
+    told = run(whole, tmp_path / "whole", judge=iter(words).__next__)
+    said = iter(words).__next__
+    with pytest.raises(KeyboardInterrupt):
+        run(first, tmp_path / "parts", judge=said)
+    assert run(second, tmp_path / "parts", judge=said) == told and told["best_epoch"] == 2
+    assert torch.equal(weights(second), weights(whole)) and second.epoch == 5
+
+
+def test_without_validation_tiles_nobody_is_asked(tmp_path):
+    outcome = run(Line(validates=False), tmp_path, judge=lambda: 1 / 0)
+    assert outcome["best_epoch"] == 6 and not outcome["validated"]
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_slides_and_keeps_the_last_good_epoch(tmp_path):

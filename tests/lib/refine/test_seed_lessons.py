@@ -31,7 +31,7 @@ def bag_of(stores, negative=None):
     return cam_bag(tiles, [store.evidence().__getitem__ for store in stores], SIDE)
 
 
-def lesson_of(training, validation, sampler=None, augmentation=STILL, kind=SeedLesson):
+def lesson_of(training, validation, sampler=None, augmentation=STILL, kind=SeedLesson, **more):
     return kind(
         decoder(),
         training,
@@ -43,6 +43,7 @@ def lesson_of(training, validation, sampler=None, augmentation=STILL, kind=SeedL
         precision="fp32",
         seed=0,
         device=torch.device("cpu"),
+        **more,
     )
 
 

@@ -7,7 +7,7 @@ state there is to save is the network's and the optimiser's.
 import copy
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,7 @@ class Lesson(Protocol):
     """What is to be learnt, from which tiles; the loop only knows when."""
 
     model: nn.Module
+    epoch: int  # that the loop is in, from 0; set by the loop
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         """Tile indices of one epoch, batch by batch."""
@@ -63,13 +64,15 @@ def fit(
     seed: int,
     work: Path,
     key: str,
+    judge: Callable[[], float] | None = None,
 ) -> dict:
     """Train `lesson.model` in place, leave it with the weights of its best epoch, tell how it went.
 
     groups: parameter groups of AdamW, each with its "params", "peak" rate and "weight_decay".
     One epoch of warm-up, then a cosine to zero over `epochs`; it stops early after `patience`
     epochs without a lower validation loss. Without validation tiles, or when `patience` is None,
-    it trains all epochs and keeps the last.
+    it trains all epochs and keeps the last. `judge`, where it is given, says how well the network
+    places, in evaluation (PxAP): then the epoch with the highest is the best, not the lowest loss.
 
     `work` is a folder for the checkpoint after each epoch: a second call with the same `key`
     goes on from there, bitwise as if it had not stopped (on a CPU with the same number of
@@ -88,6 +91,7 @@ def fit(
         if state["validated"] and epoch - state["best_epoch"] >= patience:
             log.info("No better epoch than %d since then: stopped.", state["best_epoch"])
             break
+        lesson.epoch = epoch
         torch.manual_seed(derive_seed(seed, epoch, 0))  # for what is random inside the network
         batches = lesson.batches(derive_seed(seed, epoch, 0))
         set_momentum(model.train(), len(batches))
@@ -107,12 +111,15 @@ def fit(
         seen = lesson.validate()
         if seen is not None:
             _check_finite(seen["loss"], "validation", lesson.validation_names(), epoch)
+            if judge:
+                rows[0]["pxap"], seen["pxap"] = None, judge()
             rows.append({"epoch": epoch + 1, "split": "val", **seen, "lr": rate})
         log.info("Epoch %d of %d: %s.", epoch + 1, epochs, _sentence(rows))
         validated = patience is not None and seen is not None
         state |= {"epoch": epoch + 1, "curves": state["curves"] + rows, "validated": validated}
-        if not validated or seen["loss"] < state["best_loss"]:
-            state |= {"best_epoch": epoch + 1, "best_loss": seen["loss"] if validated else math.inf}
+        cost = math.inf if not validated else -seen["pxap"] if judge else seen["loss"]
+        if not validated or cost < state["best_loss"]:
+            state |= {"best_epoch": epoch + 1, "best_loss": cost}
             state["best"] = copy.deepcopy(model.state_dict())
         learnt = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
         resuming.save(work, state | learnt)

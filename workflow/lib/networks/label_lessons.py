@@ -1,6 +1,6 @@
 """What networks that learn labels share: each class is there, how well it is told, which epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,14 +56,17 @@ def fit_labels(
     key: str,
     best: str,
     last: str,
+    judge: Callable[[], float] | None = None,
 ) -> dict:
     """What fitting.fit tells, with "chosen_by": `best` or `last`, how the epoch was chosen.
 
     labels: (M,) of what validates. Without one of the classes it would choose the epoch that never
-    says it, so that the last epoch is kept. Others as in fitting.fit.
+    says it, so that the last epoch is kept. Others as in fitting.fit; a `judge` needs no
+    labels, and sees all epochs.
     """
     complete = len(labels.unique()) == len(lesson.model.classes)
-    stop = patience if complete else None
-    outcome = fit(lesson, groups, epochs=epochs, patience=stop, seed=seed, work=work, key=key)
+    stop = epochs if judge else patience if complete else None
+    how = {"epochs": epochs, "patience": stop, "seed": seed, "judge": judge}
+    outcome = fit(lesson, groups, **how, work=work, key=key)
     validated = outcome.pop("validated")
     return outcome | {"chosen_by": best if validated else last}

@@ -1,6 +1,6 @@
 """Train a tile classifier from the labels of slides. No pixel mask is ever read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,13 +42,16 @@ def train(
     device: torch.device,
     work: Path,
     key: str,
+    judge: Callable[[], float] | None = None,
+    judged_by: str = CHOSEN_BY,
 ) -> dict:
     """Train `model` in place, leave it with the weights of its best epoch, and tell how it went.
 
     The backbone learns `backbone_learning_rate_factor` times as fast as the head; at 0 it is
     frozen, statistics of its norms included, and only the head is trained. `precision` is of the
     training steps (devices.mixed); validation is float32, as the classifier will be used.
-    lib/networks/fitting.py says how the loop paces, stops and resumes from `work` and `key`.
+    lib/networks/fitting.py says how the loop paces, stops and resumes from `work` and `key`, and
+    what a `judge` is; `judged_by` says it in the report.
     Returns {"curves": rows of epoch, split, loss, accuracy, auroc, lr; "best_epoch";
     "chosen_by"}. Raises ValueError, naming the slides, when a loss is not finite.
     """
@@ -75,8 +78,9 @@ def train(
         seed=seed,
         work=work,
         key=key,
-        best=CHOSEN_BY,
+        best=judged_by if judge else CHOSEN_BY,
         last=LAST_EPOCH,
+        judge=judge,
     )
 
 

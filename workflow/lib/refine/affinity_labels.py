@@ -8,7 +8,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from workflow.lib.evidence.pseudo_masks import BACKGROUND, FOREGROUND, IGNORE
-from workflow.lib.refine.random_fields import SIDE, RandomField
+from workflow.lib.refine.gaussian_kernels import SIDE
+from workflow.lib.refine.random_fields import RandomField
 from workflow.lib.refine.seed_bags import SeedBag
 from workflow.lib.tiles.inference import read_ahead, to_input
 

@@ -27,6 +27,7 @@ class Taught(NamedTuple):
         which epoch places best
     finish: called when all epochs are done, before the model is saved
     choose: what choosing the epoch by validation adds to the facts, `chosen_by` included
+    judge: as fitting.fit takes it, with patience for all epochs
     """
 
     lesson: Lesson
@@ -35,6 +36,7 @@ class Taught(NamedTuple):
     patience: int | None = None
     finish: Callable[[], None] = lambda: None
     choose: Mapping = {}
+    judge: Callable[[], float] | None = None
 
 
 def train_decoder(
@@ -76,6 +78,7 @@ def train_decoder(
             seed=seed,
             work=work,
             key=make_key(shard.recipe, placed, sources, read, used, fold),
+            judge=taught.judge,
         )
         taught.finish()
         curves = outcome.pop("curves")

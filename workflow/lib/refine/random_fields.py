@@ -10,7 +10,8 @@ result is upsampled along the picture. On a tile of 56 x 56 that is exact.
 import torch
 from torch.nn import functional
 
-SIDE = 56  # px at most: kernels of 3136 x 3136 are 39 MB
+from workflow.lib.refine.gaussian_kernels import gaussian_kernel, grid_side, places
+
 FLOOR = 1e-3  # no evidence is so sure that neighbours have no say
 
 
@@ -42,8 +43,7 @@ class RandomField:
     def __call__(self, tiles: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:
         """Probability (B, t, t) from RGB tiles (B, 3, t, t) and evidence (B, t, t), in 0..1."""
         side = evidence.shape[-1]
-        stride = -(-side // SIDE)
-        small = -(-side // stride)
+        small = grid_side(side)
         pictures = functional.interpolate(tiles, (small, small), mode="area")
         unary = functional.interpolate(evidence[:, None], (small, small), mode="area")[:, 0]
         found = [
@@ -63,13 +63,7 @@ class RandomField:
         Q(x) is proportional to P(x) exp(sum_k w_k sum_y k(x, y) Q(y)), iterated from Q = P, where
         every kernel k has a zero diagonal and is divided by the roots of its row sums.
         """
-        height, width = prior.shape[-2:]
-        rows, columns = torch.meshgrid(
-            torch.arange(height, device=prior.device),
-            torch.arange(width, device=prior.device),
-            indexing="ij",
-        )
-        place = torch.stack([rows, columns], -1).reshape(-1, 2).to(prior) * mpp
+        place = places(prior) * mpp
         colours = picture.flatten(1).T * 255
         both = torch.cat([place / self.position_um, colours / self.colour], dim=1)
         kernel = self.bilateral_weight * _normalised(both)
@@ -83,7 +77,7 @@ class RandomField:
 
 def _normalised(features: torch.Tensor) -> torch.Tensor:
     """Gaussian kernel (N, N) of rows (N, D), without itself, D^-1/2 K D^-1/2."""
-    kernel = torch.cdist(features, features).square_().mul_(-0.5).exp_()
+    kernel = gaussian_kernel(features)
     kernel.fill_diagonal_(0)
     root = kernel.sum(1).clamp_(min=torch.finfo(kernel.dtype).tiny).rsqrt_()
     return kernel.mul_(root[:, None]).mul_(root[None])

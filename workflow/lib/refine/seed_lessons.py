@@ -130,13 +130,23 @@ class SeedLesson:
         tiles: torch.Tensor,
         maps: torch.Tensor,
         generator: torch.Generator,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         seeds = self.sample(maps, generator)
         if bag.thinned:
             seeds = thin_seeds(seeds, maps, generator)
         negative = bag.negative[indices].to(self.device)
         with mixed(self.device, self.precision):
             logits = self.model(tiles).float()
-        terms = negev_loss(logits, seeds, negative, seed_weight=self.seed_weight)
+        terms = self._losses(logits, seeds, negative, tiles)
         self._seen.append([term.item() for term in terms])
         return terms
+
+    def _losses(
+        self,
+        logits: torch.Tensor,
+        seeds: torch.Tensor,
+        negative: torch.Tensor,
+        tiles: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        """The values of `terms` on tiles (B, 3, h, w), for which logits are (B, 2, h, w)."""
+        return negev_loss(logits, seeds, negative, seed_weight=self.seed_weight)

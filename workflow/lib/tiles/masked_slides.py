@@ -1,6 +1,6 @@
 """Which slides taught a model with their pixel masks, so that what comes of it can say so."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from workflow.lib.jobs.units import manifest, usable
@@ -15,19 +15,13 @@ def masked(tile_labels: Path, slides: Iterable[str]) -> frozenset[str]:
     return frozenset(unit.name for unit in units if manifest(unit)["facts"].get("mask"))
 
 
-def teachers(indices: Iterable[Path], placed: Sequence[Mapping[str, str]]) -> dict[str, Set[str]]:
-    """Fold -> the masked slides that its models learnt from or chose their epoch by.
+def teachers(classifiers: Iterable[Path]) -> dict[str, Set[str]]:
+    """Fold -> the masked slides that its classifier learnt from or that chose its epoch.
 
-    indices: of what mark_tiles made, in one folder; placed: rows of splits.tsv. {} without any.
+    classifiers: the indices of their units, fold0.json and so on.
     """
-    learnt: dict[str, set[str]] = {}
-    for row in placed:
-        learnt.setdefault(row["fold"], set()).update([row["slide"]] * (row["split"] != "test"))
-    return {
-        fold: masked(folder, slides)
-        for folder in {index.parent for index in indices}
-        for fold, slides in learnt.items()
-    }
+    units = {index.stem.removeprefix("fold"): index.with_suffix("") for index in classifiers}
+    return {fold: frozenset(manifest(unit)["facts"]["masks"]) for fold, unit in units.items()}
 
 
 def count_masks(folds: Iterable[str], taught: Mapping[str, Set[str]], *more: Set[str]) -> int:
