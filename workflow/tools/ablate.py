@@ -43,15 +43,11 @@ def main(arguments: list[str], run: Runner | None = None) -> int:
     options = parse(arguments)
     try:
         plan = yaml.safe_load(options.variants.read_text())
-        study = yaml.safe_load(DEFAULTS.read_text())
-        for file in options.configfile:
-            study = merge(study, yaml.safe_load(file.read_text()) or {})
-        study = merge(study, dict(options.config))
+        study = read_study(options.configfile, dict(options.config))
         plan = ablation.without(plan, options.leave_out)
         faults = [f"{options.variants}: {fault}" for fault in ablation.plan_faults(plan)]
         configs = {} if faults else ablation.variant_configs(study, plan, options.seeds)
-        schema = yaml.safe_load(SCHEMA.read_text())
-        faults += ablation.config_faults(configs, schema)
+        faults += ablation.config_faults(configs, read_schema())
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         faults = [str(error)]
     if faults:
@@ -83,6 +79,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("variants", type=Path, help="a file such as config/ablations/clusters.yaml")
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="of the study")
+    return parse_runs(parser, arguments)
+
+
+def parse_runs(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """What `parser` says of the arguments, and which runs there are and how they are run."""
     parser.add_argument("--config", type=_setting, nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--leave-out", nargs="+", default=[], metavar="VARIANT")
@@ -94,20 +95,38 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def read_study(files: Sequence[Path], settings: dict) -> dict:
+    """The defaults with what the config `files` and then `settings` change."""
+    study = yaml.safe_load(DEFAULTS.read_text())
+    for file in files:
+        study = merge(study, yaml.safe_load(file.read_text()) or {})
+    return merge(study, settings)
+
+
+def read_schema() -> dict:
+    """The schema of every config."""
+    return yaml.safe_load(SCHEMA.read_text())
+
+
 def run_all(
     configs: dict[ablation.Run, dict],
     study: str,
     folder: Path,
     options: argparse.Namespace,
     run: Runner,
+    *,
+    paired: bool = True,
 ) -> tuple[dict[ablation.Run, list[ablation.Row]], list[str], int]:
-    """The metrics of the runs that finished, a sentence on every other, the exit status."""
+    """The metrics of the runs that finished, a sentence on every other, the exit status.
+
+    paired: whether a variant without its baseline, the first one, would tell nothing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     finished, notes, status = {}, [], 0
     baseline = next(iter(configs))[0]
     baselines = [Path("results", study)]  # and those of the seeds, the last one first
     for number, ((variant, seed), config) in enumerate(configs.items(), start=1):
-        if variant != baseline and (baseline, seed) not in finished:
+        if paired and variant != baseline and (baseline, seed) not in finished:
             continue  # its note says so
         results = Path("results", config["study"])
         try:
@@ -128,7 +147,7 @@ def run_all(
             notes.append(f"Stopped at {variant}, seed {seed}; the same command continues there.")
             return finished, notes, INTERRUPTED
         if failed or not Path(target).is_file():
-            alone = "" if variant != baseline else " The variants of this seed were not run."
+            alone = " The variants of this seed were not run." * (paired and variant == baseline)
             notes.append(
                 f"{variant}, seed {seed} did not finish and does not count; see "
                 f"logs/{config['study']}.{alone} Repair the cause and give the same command again."

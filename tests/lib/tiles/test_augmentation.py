@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from workflow.lib.tiles import augmentation
-from workflow.lib.tiles.augmentation import augment, cut, jitter_colour, orient
+from workflow.lib.tiles.augmentation import augment, cut, cut_and_enlarge, jitter_colour, orient
 
 
 def generator(seed=0):
@@ -140,3 +140,29 @@ def test_a_crop_of_1_draws_no_random_number():
     used, fresh = generator(), generator()
     assert cut(tiles(), 1, generator=used) is not None
     assert torch.equal(torch.rand(3, generator=used), torch.rand(3, generator=fresh))
+
+
+def test_what_is_cut_can_be_brought_back_to_the_size_of_the_tile():
+    """Planes of coordinates: across a piece of 28 of 32 px they rise by 28 / 32 a pixel."""
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    before = torch.stack([y, x, y, y, x])[None].expand(50, 5, 32, 32)
+    after = cut_and_enlarge(before, 0.875, generator=generator())
+    assert after.shape == before.shape
+    rise = after[:, 0, 10:20] - after[:, 0, 9:19]
+    assert torch.allclose(rise, torch.full_like(rise, 28 / 32), atol=1e-5)
+    corners = after[:, 3:, 0, 0]
+    assert {tuple(corner) for corner in corners.int().tolist()} <= {
+        (top, left) for top in range(5) for left in range(5)
+    }
+    # Image and planes are of one place, and a plane holds no value that was not there.
+    assert (after[:, 0] - after[:, 3]).abs().max() <= 0.5
+    assert not (after[:, 3:] % 1).any()
+
+
+def test_enlarging_a_whole_tile_changes_nothing_and_augment_can_be_told_to():
+    assert torch.equal(cut_and_enlarge(tiles(), 1, generator=generator()), tiles())
+    plain = {"flips": False, "rotations": False, "crop": 0.875, "colour_jitter": 0.0}
+    before = tiles(4, side=224)
+    assert augment(before, **plain, generator=generator()).shape[-1] == 192
+    told = augment(before, **plain, enlarge=True, generator=generator())
+    assert torch.equal(told, cut_and_enlarge(before, 0.875, generator=generator()))

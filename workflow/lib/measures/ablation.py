@@ -81,8 +81,11 @@ def without(plan: object, names: Sequence[str]) -> object:
     return {**plan, "variants": {k: v for k, v in variants.items() if str(k) not in names}}
 
 
-def plan_faults(plan: object) -> list[str]:
-    """What is wrong with a file of variants, apart from the settings in it, one sentence each."""
+def plan_faults(plan: object, *, least: int = 2) -> list[str]:
+    """What is wrong with a file of variants, apart from the settings in it, one sentence each.
+
+    least: variants that it needs, a baseline and one to compare with it unless told otherwise.
+    """
     if not isinstance(plan, Mapping):
         return ["it holds no targets and no variants; see config/ablations for an example"]
     faults = [f"unknown key {key!r}; known are {', '.join(PARTS)}" for key in set(plan) - {*PARTS}]
@@ -91,8 +94,9 @@ def plan_faults(plan: object) -> list[str]:
         faults.append("targets: name at least one metric to compare, with its level")
     else:
         faults += [fault for number, item in enumerate(targets) for fault in _target(number, item)]
-    if not isinstance(variants, Mapping) or len(variants) < 2:
-        faults.append("variants: name a baseline and at least one variant to compare with it")
+    if not isinstance(variants, Mapping) or len(variants) < least:
+        baseline = "a baseline and at least one variant to compare with it"
+        faults.append(f"variants: name {baseline if least > 1 else 'at least one'}")
         variants = {}
     sections = {"common": plan.get("common"), **{f"variants.{k}": v for k, v in variants.items()}}
     for name, settings in sections.items():

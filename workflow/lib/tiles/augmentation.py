@@ -5,6 +5,7 @@ a GPU as on a CPU. The random numbers come from one generator on the CPU: the sa
 """
 
 import torch
+from torch.nn import functional
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])  # how bright the eye sees R, G and B (Rec. 601)
 STEP_PX = 32  # what most networks shrink a tile by
@@ -19,6 +20,7 @@ def augment(
     crop: float,
     colour_jitter: float,
     generator: torch.Generator,
+    enlarge: bool = False,
 ) -> torch.Tensor:
     """Augment square RGB tiles (B, 3, t, t), float in 0..1: (B, 3, s, s) in the same range.
 
@@ -26,10 +28,11 @@ def augment(
     flips: mirror left-right and up-down, each for half of the tiles
     rotations: turn by 0, 90, 180 or 270 degrees, exactly
     crop: share of the side that `cut` keeps; with 1, s is t
+    enlarge: bring what is kept back to t x t (`cut_and_enlarge`)
     colour_jitter: 0..1, strength s of `jitter_colour`; 0 leaves colours alone
     """
     tiles = orient(tiles, flips=flips, rotations=rotations, generator=generator)
-    tiles = cut(tiles, crop, generator=generator)
+    tiles = (cut_and_enlarge if enlarge else cut)(tiles, crop, generator=generator)
     if colour_jitter:
         coloured = jitter_colour(tiles[:, :3], colour_jitter, generator=generator)
         tiles = torch.cat([coloured, tiles[:, 3:]], dim=1) if tiles.shape[1] > 3 else coloured
@@ -64,11 +67,38 @@ def cut(tiles: torch.Tensor, crop: float, *, generator: torch.Generator) -> torc
     side = min(whole, max(STEP_PX, STEP_PX * round(crop * whole / STEP_PX)))
     if crop == 1 or side == whole:
         return tiles
-    corners = torch.randint(whole - side + 1, (len(tiles), 2), generator=generator).tolist()
-    pieces = [
-        tile[:, y : y + side, x : x + side] for tile, (y, x) in zip(tiles, corners, strict=True)
-    ]
-    return torch.stack(pieces).contiguous(memory_format=torch.channels_last)
+    return _pieces(tiles, side, generator).contiguous(memory_format=torch.channels_last)
+
+
+def cut_and_enlarge(
+    tiles: torch.Tensor, crop: float, *, generator: torch.Generator
+) -> torch.Tensor:
+    """A square of `crop` times the side, from a random place, brought back to (B, C, t, t).
+
+    RGB is interpolated, further planes are not: a label stays a label. Networks then see a tile
+    larger while they learn than when they are asked, which is what resizing to 256 px, cutting 224
+    and testing at 224 comes to: a tile of 224 px and a crop of 0.875.
+    """
+    whole = tiles.shape[-1]
+    side = min(whole, max(1, round(crop * whole)))
+    if side == whole:
+        return tiles
+    pieces = _pieces(tiles, side, generator)
+    sized = {"size": (whole, whole)}
+    image = functional.interpolate(pieces[:, :3], **sized, mode="bilinear", align_corners=False)
+    if tiles.shape[1] > 3:
+        planes = functional.interpolate(pieces[:, 3:], **sized, mode="nearest-exact")
+        image = torch.cat([image, planes], dim=1)
+    return image.contiguous(memory_format=torch.channels_last)
+
+
+def _pieces(tiles: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
+    """A square of `side` px from a random place of each tile."""
+    places = tiles.shape[-1] - side + 1
+    corners = torch.randint(places, (len(tiles), 2), generator=generator).tolist()
+    return torch.stack(
+        [tile[:, y : y + side, x : x + side] for tile, (y, x) in zip(tiles, corners, strict=True)]
+    )
 
 
 def jitter_colour(
