@@ -56,7 +56,7 @@ def read_methods(results: Path) -> list[dict]:
     base = next((cam for method, cam in cams.items() if method != cam), "cam")
     placed = read_table(results / "splits.tsv")
     tested = {row["slide"]: row["fold"] for row in placed if row["split"] == "test"}
-    usage = read_usage(results.parents[1] / "logs" / results.name)
+    usage = read_usage(results.absolute().parents[1] / "logs" / results.name)
     return compare_methods(metrics, name_methods(cams, base), measure(usage, tested, cams=cams))
 
 

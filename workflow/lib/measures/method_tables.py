@@ -96,7 +96,7 @@ def seconds_text(seconds: float | None) -> str:
     """
     if seconds is None:
         return "not measured"
-    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:#.2g}"
 
 
 def chance_text(rows: Sequence[Mapping]) -> str:

@@ -22,9 +22,9 @@ SEVERAL = (
     " not of other patients."
 )
 READING = (
-    "PxAP by chance is the share of foreground: {chance}. Dice of the foreground and mean IoU are at"
-    " Otsu's threshold of the validation slides. Seconds are those from the tiles of an image to its"
-    " heatmap, the median over the images, without the start of jobs{devices}."
+    "PxAP by chance is the share of foreground: {chance}. Dice of the foreground and mean IoU are"
+    " at Otsu's threshold of the validation slides. Seconds are those from the tiles of an image to"
+    " its heatmap, the median over the images, without the start of jobs{devices}."
 )
 
 

@@ -1,4 +1,4 @@
-"""What a method costs an image, and to train, from the records that jobs leave beside their logs."""
+"""What a method costs, an image and to train, from the records that jobs leave beside logs."""
 
 import statistics
 from collections import defaultdict
