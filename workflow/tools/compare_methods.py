@@ -6,7 +6,8 @@
 One study: PxAP, Dice, mean IoU, AUROC of the images' labels with their intervals over patients, the
 pixel masks used and seconds per image. Several, the same study under other seeds: means over them
 with the interval of Student's t. Seconds are read from the records of the jobs, in the folder logs
-beside results; of a method that has none the table says that it was not measured.
+beside results; of a method that has none, as where ablate gave a study what another had made, the
+table says that it was not measured.
 """
 
 import argparse
