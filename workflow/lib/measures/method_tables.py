@@ -102,12 +102,8 @@ def seconds_text(seconds: float | None) -> str:
 def chance_text(rows: Sequence[Mapping]) -> str:
     """The PxAP of guessing, or from which to which it is where methods saw different slides."""
     known = sorted(row["pxap_chance"] for row in rows if row["pxap_chance"] is not None)
-    ends = (
-        dict.fromkeys(f"{value:.1f}" for value in (known[0], known[-1]))
-        if known
-        else ["not defined"]
-    )
-    return " to ".join(ends)
+    ends = dict.fromkeys(f"{value:.1f}" for value in known[:1] + known[-1:])
+    return " to ".join(ends) or "not defined"
 
 
 def rank(row: Mapping) -> tuple:

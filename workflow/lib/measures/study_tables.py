@@ -73,7 +73,9 @@ def markdown_table(rows: Sequence[Mapping], *, studies: int) -> str:
 def _seconds(row: Mapping) -> str:
     low, high = row["seconds_per_image_low"], row["seconds_per_image_high"]
     shown = seconds_text(row["seconds_per_image"])
-    return f"{shown} [{seconds_text(low)}, {seconds_text(high)}]" if math.isfinite(low) else shown
+    if not math.isfinite(low):
+        return shown
+    return f"{shown} [{seconds_text(max(0.0, low))}, {seconds_text(high)}]"  # nothing takes less
 
 
 def _mean(rows: Sequence[Mapping], name: str) -> float | None:
