@@ -1,7 +1,11 @@
 """A page of the report as a test reads it."""
 
+import base64
 import re
 from html.parser import HTMLParser
+
+import cv2
+import numpy as np
 
 
 class Page(HTMLParser):
@@ -41,3 +45,9 @@ class Page(HTMLParser):
         """The source of each slide's card."""
         cards = [part.split("</figure>\n</div>")[0] for part in self.source.split('"card"')[1:]]
         return {re.search("<h3>(.*?)</h3>", card).group(1): card for card in cards}
+
+
+def decode(source):
+    """An embedded picture as RGB (h, w, 3) int."""
+    pixels = base64.b64decode(source.removeprefix("data:image/webp;base64,"))
+    return cv2.imdecode(np.frombuffer(pixels, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(int)

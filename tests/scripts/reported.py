@@ -1,15 +1,11 @@
-"""Finished studies of a few flat slides, as write_report finds them: units, tables, pictures.
-
-Two slides are good, one holds no tile, one is quarantined when it is tiled. What people write
-(class names, patients, sentences, slide ids) can be given, to see what a page makes of it.
-"""
+"""Finished studies of a few flat slides, as write_report finds them: units, tables, pictures."""
 
 import json
 
 import numpy as np
 from PIL import Image
 
-from tests.scripts import audited, clustered
+from tests.scripts import audited, clustered, halved
 from workflow.lib.clusters.cluster_questions import ENRICHMENT
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.jobs.names import UNLEARNT
@@ -39,7 +35,7 @@ for stage in ("classifier", "negev", "rpnet"):
 
 
 class Finished:
-    """A study on disk; `classes` is a pair or empty."""
+    """A study on disk: two good slides, one without tiles, one quarantined; two classes or none."""
 
     def __init__(
         self,
@@ -87,7 +83,7 @@ class Finished:
         maps = f"cluster_maps/{self.clustering}"
         self.visit(maps, clustered.picture("cluster_map.png", (300, 400)), [tiles])
         for method in self.methods:
-            self.visit(f"heatmaps/{method}", stitch, [tiles])
+            self.visit(f"heatmaps/{method}", halved.stitch(SIDE_PX0), [tiles])
             self.visit(f"overlays/{method}", clustered.picture("overlay.jpg", (200, 200)), [tiles])
         clustered.build(self)
         if self.classes:
@@ -114,7 +110,7 @@ class Finished:
     def cut(self, slide, folder):
         if slide.slide == "cut":
             raise Quarantine("E_TILE", self.words["sentence"])
-        count = 0 if slide.slide == "empty" else 2
+        count = 2 * (slide.slide != "empty")
         pixels = np.full((count, TILE_PX, TILE_PX, 3), (200, 0, 100), np.uint8)
         settings = {"count": count, "tile_px": TILE_PX, "codec": "lossless", "quality": 90}
         group = create_tiles(folder / "tiles.zarr", pixels, **settings)
@@ -215,7 +211,7 @@ class Finished:
 
     def log(self, rule, key, **changes):
         record = {"rule": rule, "key": key, "seconds": 1.0, "cpu_seconds": 2.0, "max_rss_mb": 10}
-        record |= {"threads": 1, "host": "here", "device": None} | changes
+        record |= {"threads": 1, "host": "here", "device": None, **changes}
         file = self.root.parents[1] / "logs" / "flat" / rule / f"{key}.run.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(record))
@@ -241,16 +237,13 @@ class Finished:
             [self.root / f"decoders/{m}/fold0.json" for m in self.refiners if m not in UNLEARNT],
             [self.root / "evaluation" / f"{table}.tsv" for table in tables],
             self.root / "report.html",
+            self.root / "evaluation" / "methods.tsv",
             shard=self.shard("write_report", {"config": self.config}),
             classes=self.classes,
             max_slides=max_slides,
             picture_px=picture_px,
         )
         return (self.root / "report.html").read_text(encoding="utf-8")
-
-
-def stitch(slide, folder):
-    return {"marked_um2": 250_000}
 
 
 def slide_with(slide, **changes):

@@ -3,11 +3,10 @@
 import base64
 import hashlib
 
-import cv2
 import numpy as np
 import pytest
 
-from tests.scripts.page import Page
+from tests.scripts.page import Page, decode
 from tests.scripts.reported import Finished
 from workflow.lib.jobs.verdicts import REMEDIES
 
@@ -15,7 +14,18 @@ EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "div"}
 TAGS |= {"h1", "h2", "h3", "p", "a", "b", "span", "table", "tr", "th", "td", "img", "figure"}
 TAGS |= {"figcaption", "details", "summary", "code", "pre"}
-ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "href", "id", "rowspan"}
+ATTRIBUTES = {
+    "lang",
+    "charset",
+    "http-equiv",
+    "content",
+    "name",
+    "class",
+    "href",
+    "id",
+    "rowspan",
+    "colspan",
+}
 ATTRIBUTES |= {"alt", "src", "open", "title", "aria-label"}
 
 
@@ -82,26 +92,6 @@ def test_a_slide_without_tissue_is_a_card_that_says_so(finished):
 def test_a_slide_quarantined_on_the_way_is_listed_with_its_remedy(finished):
     assert "cut" not in finished.cards()
     assert f"cut E_TILE A sentence. {REMEDIES['E_TILE']}" in finished.words()
-
-
-def test_methods_are_compared_with_the_masks_that_they_used(finished):
-    words = finished.words()
-    assert (
-        "CAM, unrefined 2 81.2 [70.0, 90.0] 50.0 not defined Otsu's 2 0 0.75 [0.50, 0.90]" in words
-    )
-    assert "best mean IoU 2 6 0.80 not defined not defined" in words
-    assert words.index("CAM, unrefined 2") < words.index("NEGEV 2")
-
-
-def test_further_cams_are_methods_of_their_own(make):
-    page = Page(make(cams=("gradcam", "cam", "layercam")).report())
-    words = page.words()
-    rows = ["Grad-CAM, unrefined", "CAM", "LayerCAM", "NEGEV"]
-    assert "CAM, unrefined" not in words.replace("Grad-CAM, unrefined", "")
-    places = [words.index(f"{name} 2 81.2 [70.0, 90.0]") for name in rows]
-    assert places == sorted(places)
-    for name in rows:
-        assert f"{name}: " in Page(page.cards()["good"]).words()
 
 
 def test_what_was_pooled_is_said(finished):
@@ -178,11 +168,6 @@ def test_the_slide_is_as_sharp_as_its_tiles_and_the_truth_is_outlined(finished):
     np.testing.assert_allclose(slide[30, 30], (240, 240, 240), atol=6)
     assert truth[125, 62, 0] < 150  # blue, on the left edge of the mask
     np.testing.assert_allclose(truth[125, 200], (240, 240, 240), atol=6)
-
-
-def decode(source):
-    pixels = base64.b64decode(source.removeprefix("data:image/webp;base64,"))
-    return cv2.imdecode(np.frombuffer(pixels, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
 
 
 def test_no_words_of_people_become_markup(make):

@@ -94,6 +94,8 @@ def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
     both = "SVM (pixel-supervised) and U-Net (pixel-supervised)"
     assert f"{both} learnt from the pixel masks of training slides." in words
     assert "The other methods learn without: such rows say" in words
+    apart = words.index("learnt from pixel masks or points")
+    assert words.index("CAM, CRF 2 81.2") < apart < words.index("U-Net (pixel-supervised) 2 81.2")
     assert "U-Net (pixel-supervised): Dice 0.75" in Page(page.cards()["good"]).words()
     assert "U-Net (pixel-supervised): the second; 0 pixel masks used" in words
     assert "U-Net (pixel-supervised), fold 0: AUROC" in words  # a chart of its training
@@ -175,4 +177,4 @@ def test_permuted_labels_are_said_above_all_numbers(make):
     assert page.words().index(said) < page.words().index("slides used")
     assert said not in before.words()
     assert page.numbers() == before.numbers()
-    assert "CAM, unrefined 2 81.2" in page.words()
+    assert "CAM, unrefined, permuted labels 2 81.2" in page.words()

@@ -1,7 +1,8 @@
 """
 What people open.
     needs   everything
-    gives   report.html   one page, opens by double-click, offline
+    gives   report.html              one page, opens by double-click, offline
+            evaluation/methods.tsv   its table of methods, with what they cost
 """
 
 from workflow.lib.jobs.names import UNLEARNT
@@ -49,6 +50,7 @@ rule write_report:
         ),
     output:
         report=f"{RESULTS}/report.html",
+        methods=f"{RESULTS}/evaluation/methods.tsv",
     log:
         f"{LOGS}/write_report/all.log",
     conda:

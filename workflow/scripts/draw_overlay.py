@@ -12,10 +12,8 @@ from workflow.lib.cohort.sheet import Slide
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.units import manifest
-from workflow.lib.maps.overlays import blend, legend, outline, place
-from workflow.lib.maps.pyramids import level_for, read_level
+from workflow.lib.maps.overlays import blend, lay_heatmap, legend, outline
 from workflow.lib.report.pictures import draw_slide
-from workflow.lib.tiles.codes import FULL
 from workflow.lib.tiles.stores import Tiles, open_group
 
 log = logging.getLogger(__name__)
@@ -50,17 +48,12 @@ def draw_overlay(
         height, width = (
             int(n) for n in np.maximum(1, np.rint(size_px0 * side_px / size_px0.max()))
         )
-        group = open_group(stitched / "heatmap.ome.zarr")
-        level = level_for(group, side_px)
-        probability, _ = read_level(group, level)
-        step_px0 = size_px0 / (height, width)
-        step_px = step_px0 / (facts["scale_px0"] * 2**level)
-        placed = place(probability / np.float32(FULL), (height, width), step_px=tuple(step_px))
+        placed = lay_heatmap(open_group(stitched / "heatmap.ome.zarr"), (height, width), facts)
         store = Tiles(tiles.parent / slide.slide / "tiles.zarr")
         picture = draw_slide(thumbnail, store, max_side_px=side_px)
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
         drawn = outline(blend(picture, placed), mask)
-        um_per_px = float(step_px0[1] * facts["mpp"] / facts["scale_px0"])
+        um_per_px = float(size_px0[1] / width * facts["mpp"] / facts["scale_px0"])
         shown = {"name": facts["class"], "quantity": facts["quantity"]}
         strip = legend(width, um_per_px=um_per_px, **shown)
         overlay = Image.fromarray(np.concatenate([drawn, strip]))

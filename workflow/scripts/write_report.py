@@ -8,29 +8,25 @@ import yaml
 
 from workflow.lib.evidence.cam_quality import quality_table
 from workflow.lib.jobs.job import run
-from workflow.lib.jobs.names import METHODS, PERMUTED, SUPERVISED
+from workflow.lib.jobs.names import PERMUTED, SUPERVISED
 from workflow.lib.jobs.shard import Shard
-from workflow.lib.jobs.tables import read_table
+from workflow.lib.jobs.tables import read_table, write_table
 from workflow.lib.jobs.units import manifest
 from workflow.lib.measures.label_tables import positive_class
+from workflow.lib.measures.method_tables import COLUMNS, compare_methods
+from workflow.lib.measures.timings import measure
 from workflow.lib.report import summary
-from workflow.lib.report.charts import label_charts, pixel_charts, training_chart
+from workflow.lib.report.charts import label_charts
 from workflow.lib.report.cluster_section import describe_clusters, encoded, learnt_networks
+from workflow.lib.report.method_section import describe_methods
+from workflow.lib.report.models import describe_training, name_models
 from workflow.lib.report.pages import embed_picture, render
-from workflow.lib.report.provenance import (
-    list_choices,
-    list_versions,
-    list_warnings,
-    list_weights,
-    read_usage,
-    sum_usage,
-)
+from workflow.lib.report.provenance import list_versions, list_weights, read_usage, sum_usage
 from workflow.lib.report.study import Study
 
 log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "report.html"
-KINDS = {"aggregators": "Attention over tiles", "classifiers": "Classifier"} | METHODS
 
 
 def write_report(
@@ -49,17 +45,21 @@ def write_report(
     decoders: list[Path],
     evaluation: list[Path],
     report: Path,
+    methods: Path,
     *,
     shard: Shard,
     classes: list[str],
     max_slides: int,
     picture_px: int,
 ) -> None:
-    """Gather tables and pictures of the study into one self-contained page."""
+    """Gather tables and pictures of the study into one self-contained page.
+
+    The table of methods is written as `methods` too. Like the page it tells how long jobs took, so
+    that it is not the same from run to run.
+    """
     results, config = metrics.parent, shard.recipe["made_of"]["config"]
-    numbers = [
-        row | {"method": row["method"].removesuffix(PERMUTED)} for row in read_table(metrics)
-    ]
+    measured = read_table(metrics)
+    numbers = [row | {"method": row["method"].removesuffix(PERMUTED)} for row in measured]
     tables = {path.stem: read_table(path) for path in evaluation}
     study = Study(
         results,
@@ -75,9 +75,8 @@ def write_report(
     for place, slide in enumerate(study.used):
         shown = study.pictures(slide, max_side_px=picture_px) if place < max_slides else ()
         cards.append(study.card(slide) | {"pictures": _embed(shown)})
-    learnt = [*aggregators, *classifiers, *decoders]
-    trained = {_name(index): index.with_suffix("") for index in learnt}
-    made = {name: manifest(folder) for name, folder in trained.items()}
+    models = name_models([*aggregators, *classifiers, *decoders])
+    made = {name: manifest(folder) for name, folder in models.items()}
     checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]
     names = [slide.slide for slide in study.used]
     features = encoded(results / "features", clusters, names, bags=bool(aggregators))
@@ -85,24 +84,24 @@ def write_report(
     cohort = study.cohort(read_table(montages[0].with_suffix("") / "sizes.tsv"))
     counts = summary.confusion_counts(numbers, config["labels"]["level"], classes)
     jobs = read_usage(Path("logs", config["study"]))
-    points = tables.get("classifier_curves", [])
+    tested = {slide: row["fold"] for slide, row in study.tested.items()}
+    costs = measure(jobs, tested, cams=study.cams)
+    compared = compare_methods(measured, study.methods, costs)
+    write_table(methods, COLUMNS, compared)
     page = render(
         TEMPLATE,
         config=config,
         settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         cohort=cohort,
         numbers=summary.five_numbers(numbers, cohort, config),
-        methods=summary.method_table(numbers, study.methods),
+        methods=describe_methods(study, compared, metrics=numbers, curves=study.curves),
         method_names=list(study.methods.values()),
         supervised=[name for method, name in study.methods.items() if method in SUPERVISED],
         pointed=study.methods.get("points"),
         masked=any(slide.mask for slide in shard.slides),
-        pixel_charts=pixel_charts(
-            {title: tables[f"masks_{m}_curves"] for m, title in study.methods.items()}
-        ),
         labels=summary.label_table(numbers),
         positive=positive_class(classes, config["labels"]["negative"]),
-        label_charts=label_charts(points, counts, classes),
+        label_charts=label_charts(tables.get("classifier_curves", []), counts, classes),
         slides=cards,
         quarantined=study.quarantined(),
         clusters=describe_clusters(
@@ -114,28 +113,13 @@ def write_report(
         ),
         evidence=quality_table(tables.get("pseudo_masks", [])),
         audit=read_table(audit),
-        training=[
-            training_chart(
-                name, read_table(trained[name] / "curves.tsv"), unit["facts"]["best_epoch"]
-            )
-            for name, unit in made.items()
-            if "best_epoch" in unit["facts"]
-        ],
-        choices=list_choices(made),
-        warnings=list_warnings(made),
+        training=describe_training(models),
         usage=sum_usage(job for job in jobs if job["rule"] != "write_report"),
         versions=list_versions([*checks, *study.standing.values(), *features, *drawn]),
         weights=list_weights(features, learnt_networks(clusters) | made),
     )
     report.write_text(page, encoding="utf-8")
     log.info("%s shows %d slides in %.1f MB.", report, len(cards), report.stat().st_size / 1e6)
-
-
-def _name(index: Path) -> str:
-    """How a unit of a fold is called: "Classifier, fold 0" for classifiers/fold0.json."""
-    return (
-        f"{KINDS.get(index.parent.name, index.parent.name)}, {index.stem.replace('fold', 'fold ')}"
-    )
 
 
 def _embed(pictures: Iterable[tuple]) -> list[dict[str, str]]:

@@ -25,6 +25,8 @@ def made(tmp_path):
     unit(made / "tiles" / "s1.json", RECIPE, "old")
     for name in ("splits.tsv", "metrics.tsv", "torn.tsv"):
         table(made / name, f"{name}\n")
+    (made / "evaluation").mkdir()
+    table(made / "evaluation" / "methods.tsv", "what it took here\n")
     (made / "torn.tsv").write_text("to")
     (made / "unsigned.tsv").write_text("x\n")
     (made / "identities.json").write_text("{}")

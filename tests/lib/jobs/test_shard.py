@@ -70,6 +70,17 @@ def test_only_what_changed_is_made_again(tmp_path):
     assert work.called == ["a", "b"]
 
 
+def test_only_what_was_made_was_timed(tmp_path):
+    index, model = tmp_path / "tiles" / "all.json", tmp_path / "decoders" / "fold0.json"
+    first, again, trained = shard("a", "b"), shard("a", "b", "c"), shard("a")
+    visit(index, first, Work(b=Quarantine("E_MPP", "b says 499 um.")))
+    assert list(first.seconds) == ["a"] and 0 < first.seconds["a"] < 1
+    visit(index, again, Work())
+    assert list(again.seconds) == ["b", "c"]
+    commit(model, trained, lambda folder: {}, upstream=[index.parent])
+    assert list(trained.seconds) == ["fold0"]
+
+
 def test_an_upstream_change_reaches_the_slides_it_touches(tmp_path):
     tiles, features = tmp_path / "tiles" / "all.json", tmp_path / "features" / "all.json"
     visit(tiles, shard("a", "b"), Work())

@@ -8,8 +8,8 @@ stale, as after any edit, and what is not is not made again. Neither can change 
 * Indices and identities.json are copied, and tables where their sidecar vouches for their bytes: a
   table is written in place, and that of a killed job is torn. Copies keep their times, by which
   Snakemake sees what was made from what.
-* audit.tsv, metrics.tsv and the page are left out. Their recipes do not tell which results the
-  config asks for; only the records of Snakemake do, and these stay behind.
+* audit.tsv, metrics.tsv, the page and its table of methods are left out. Their recipes do not tell
+  which results the config asks for; only the records of Snakemake do, and these stay behind.
 * A study that has begun is given nothing: the times of two in one folder would tell nothing.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from workflow.lib.jobs.explanation import sidecar
 from workflow.lib.jobs.units import checksum
 
-MADE_ANEW = ("audit.tsv", "metrics.tsv", "report.html")
+MADE_ANEW = ("audit.tsv", "metrics.tsv", "report.html", "methods.tsv")
 KNOWN = "identities.json"  # what is known of the slides' files: all that a dry run leaves
 
 

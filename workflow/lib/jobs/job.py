@@ -69,13 +69,15 @@ def _call(stage: Callable[..., None], arguments: dict, log_file: Path | None) ->
 
 
 def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments: dict) -> None:
-    """What the job cost and where, for the report."""
+    """What the job cost and where, for the report; of units that it found made, what they cost."""
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     device = arguments.get("device")
     if device:
         from workflow.lib.jobs.devices import choose  # imports torch, which such a job has anyway
 
         device = choose(device)
+    made = arguments["shard"].seconds if "shard" in arguments else {}
+    file = log_file.with_suffix(".run.json")
     record = {
         "rule": rule,
         "key": key,
@@ -85,8 +87,17 @@ def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments:
         "threads": arguments.get("threads", 1),
         "host": socket.gethostname(),
         "device": device,
+        "unit_seconds": _known(file) | {unit: round(took, 4) for unit, took in made.items()},
     }
-    log_file.with_suffix(".run.json").write_text(json.dumps(record) + "\n")
+    file.write_text(json.dumps(record) + "\n")
+
+
+def _known(file: Path) -> dict[str, float]:
+    """What units took when earlier runs of a job made them."""
+    try:
+        return json.loads(file.read_text()).get("unit_seconds", {})
+    except (OSError, ValueError, AttributeError):  # the first run, or a killed one left it torn
+        return {}
 
 
 def _peak_kb() -> int:

@@ -7,8 +7,9 @@ the units of its slides and is all that Snakemake sees.
 import errno
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,11 +25,26 @@ Upstream = Sequence[Path] | Callable[[Slide], Sequence[Path]]
 
 @dataclass(frozen=True)
 class Shard:
-    """The slides of one job and the recipe that Snakemake recorded for it."""
+    """The slides of one job and the recipe that Snakemake recorded for it.
+
+    `seconds` is what each unit took that this job made; what it found made is not in it.
+    """
 
     name: str
     slides: Sequence[Slide]
     recipe: dict
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
+
+    def timed(self, unit: str, work: Callable[..., dict | None]) -> Callable[..., dict | None]:
+        """`work`, which notes how long it took when it is done."""
+
+        def work_and_note(*given: object) -> dict | None:
+            started = time.perf_counter()
+            facts = work(*given)
+            self.seconds[unit] = time.perf_counter() - started
+            return facts
+
+        return work_and_note
 
 
 def assign_shards(slides: Iterable[str], slides_per_shard: int) -> dict[str, list[str]]:
@@ -78,7 +94,7 @@ def visit(
             listed[slide.slide] = make_unit(
                 index.parent / slide.slide,
                 made_from,
-                lambda folder, slide=slide: work(slide, folder),
+                shard.timed(slide.slide, lambda folder, slide=slide: work(slide, folder)),
                 carried_verdict(slide.slide, sources),
             )
         except Exception as error:
@@ -117,7 +133,7 @@ def commit(
             sources.append([source.name, digest(units)])
     slides_read = {key: shard.recipe["slides"].get(key) for key in sorted(s.slide for s in slides)}
     made_from = {**shard.recipe, "slides": slides_read, "upstream": sources}
-    record = make_unit(index.with_suffix(""), made_from, work, None)
+    record = make_unit(index.with_suffix(""), made_from, shard.timed(index.stem, work), None)
     _write_index(index, shard, {index.stem: record})
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import cv2
 import matplotlib as mpl
 import numpy as np
+import zarr
 from PIL import Image, ImageDraw, ImageFont
 
+from workflow.lib.maps.pyramids import level_for, read_level
 from workflow.lib.report.colours import probability_colours
+from workflow.lib.tiles.codes import FULL
 
 OPACITY = 0.65  # of probability 1; the tissue still shows through
 INK = (40, 40, 40)
@@ -36,6 +39,18 @@ def place(
     back = np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(heatmap.astype(np.float32), back, size_px[::-1], flags=flags)
+
+
+def lay_heatmap(group: zarr.Group, size_px: tuple[int, int], geometry: dict) -> np.ndarray:
+    """A written heatmap on a picture (H, W) of its slide: probability 0..1, float32.
+
+    geometry: height_px0 and width_px0 of the slide, scale_px0, level-0 px per heatmap px.
+    """
+    level = level_for(group, max(size_px))
+    probability, _ = read_level(group, level)
+    step_px0 = np.array([geometry["height_px0"], geometry["width_px0"]]) / size_px
+    step_px = step_px0 / (geometry["scale_px0"] * 2**level)
+    return place(probability / np.float32(FULL), size_px, step_px=tuple(step_px))
 
 
 def outline(picture: np.ndarray, tissue: np.ndarray) -> np.ndarray:

@@ -62,9 +62,19 @@ def slide_mm(checked: Row) -> tuple[float, float]:
     return float(checked["height_px0"]) * mpp / 1000, float(checked["width_px0"]) * mpp / 1000
 
 
+def agreement_text(row: Row) -> str:
+    """How well a heatmap agrees with what the truth marks on a slide, as people write it.
+
+    >>> agreement_text({"dice_fg": "0.754", "pxap": "81.25"})
+    'Dice 0.75, PxAP 81'
+    """
+    dice = f"Dice {float(row['dice_fg']):.2f}, " if row["dice_fg"] else ""
+    return f"{dice}PxAP {float(row['pxap']):.0f}"
+
+
 def _agreement(row: Row | None, heatmap: dict) -> str:
     """How well a heatmap agrees with what the truth marks, if it marks something, and its area."""
     found = []
     if row and row["dice_fg"] and float(row["foreground"]):
-        found = [f"Dice {float(row['dice_fg']):.2f}", f"PxAP {float(row['pxap']):.0f}"]
+        found = [agreement_text(row)]
     return ", ".join([*found, f"{heatmap['marked_um2'] / 1e6:.2f} mm² marked"])

@@ -11,6 +11,7 @@ from workflow.lib.tiles.stores import Tiles
 
 BLURRED = 2  # times; a thumbnail enlarged by more than this needs sharper pixels
 LINE, HALO = (0, 114, 178), (255, 255, 255)  # blue on white: seen on pink, purple and glass
+EDGE = (20, 20, 20)  # on white, too: seen on the greens and yellow of a heatmap
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -73,11 +74,11 @@ def draw_truth(
     return f"pixel truth: {area_mm2:.2f} mm² marked", outline(picture, marked)
 
 
-def outline(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def outline(picture: np.ndarray, mask: np.ndarray, line: tuple[int, int, int] = LINE) -> np.ndarray:
     """A picture (h, w, 3) with a line around what `mask` (h, w) bool marks."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     width = max(2, round(max(mask.shape) / 300))
     drawn = picture.copy()
-    for colour, thickness in ((HALO, width + 2), (LINE, width)):
+    for colour, thickness in ((HALO, width + 2), (line, width)):
         cv2.drawContours(drawn, contours, -1, colour, thickness, cv2.LINE_AA)
     return drawn

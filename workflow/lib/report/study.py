@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from workflow.lib.cohort.sheet import Slide
+from workflow.lib.evidence.cam_names import CAMS
 from workflow.lib.jobs.units import manifest
 from workflow.lib.jobs.verdicts import REMEDIES
 from workflow.lib.report.cards import Row, make_card, slide_mm
+from workflow.lib.report.examples import draw_example
 from workflow.lib.report.pictures import draw_slide, draw_truth, read_picture, shrink
 from workflow.lib.report.summary import Cohort, name_methods
-from workflow.lib.tiles.stores import Tiles
+from workflow.lib.tiles.stores import Tiles, open_group
 
 
 class Study:
@@ -48,6 +50,8 @@ class Study:
             self.drawn[index.parent.name] |= set(json.loads(index.read_text())["units"])
         self.scored = _by_slide(tables.get("classifier_slides", []))
         self.masked = {m: _by_slide(tables[f"masks_{m}_slides"]) for m in self.methods}
+        self.curves = {m: tables[f"masks_{m}_curves"] for m in self.methods}
+        self.cams = {m: m if m in CAMS else cam for m in self.methods}  # what each shows, builds on
         self.maps = cluster_maps[0].parent
         self.standing = {slide.slide: manifest(self.maps / slide.slide) for slide in slides}
         self.used = [slide for slide in slides if not self._is_quarantined(slide.slide)]
@@ -93,14 +97,10 @@ class Study:
 
     def pictures(self, slide: Slide, *, max_side_px: int) -> Iterator[tuple[str, np.ndarray]]:
         """Titles and pictures, RGB (h, w, 3) uint8: slide, pixel truth, overlays, clusters."""
-        store = Tiles(self.results / "tiles" / slide.slide / "tiles.zarr")
-        thumbnail = read_picture(self.results / "tissue" / slide.slide / "thumbnail.jpg")
-        picture = draw_slide(thumbnail, store, max_side_px=max_side_px)
+        picture = self.picture(slide, max_side_px=max_side_px)
         yield "slide", picture
         if slide.mask:
-            size_mm = slide_mm(self.checked[slide.slide])
-            shape_px0 = (store.attrs["height_px0"], store.attrs["width_px0"])
-            yield draw_truth(picture, slide.mask, shape_px0=shape_px0, size_mm=size_mm)
+            yield self.truth(slide, picture)
         overlays = self.results / "overlays"
         files = {
             t: overlays / m / slide.slide / "overlay.jpg" for m, t in self._titles(slide).items()
@@ -108,6 +108,31 @@ class Study:
         files["clusters"] = self.maps / slide.slide / "cluster_map.png"
         for title, file in files.items():
             yield title, shrink(read_picture(file), max_side_px=max_side_px)
+
+    def picture(self, slide: Slide, *, max_side_px: int) -> np.ndarray:
+        """A slide without anything drawn on it, RGB (h, w, 3) uint8."""
+        thumbnail = read_picture(self.results / "tissue" / slide.slide / "thumbnail.jpg")
+        return draw_slide(thumbnail, self._tiles(slide), max_side_px=max_side_px)
+
+    def truth(self, slide: Slide, picture: np.ndarray) -> tuple[str, np.ndarray]:
+        """A title, and the picture of a slide with what its mask marks."""
+        about, size_mm = self._tiles(slide).attrs, slide_mm(self.checked[slide.slide])
+        shape_px0 = (about["height_px0"], about["width_px0"])
+        return draw_truth(picture, slide.mask, shape_px0=shape_px0, size_mm=size_mm)
+
+    def example(self, slide: Slide, method: str, picture: np.ndarray) -> np.ndarray:
+        """The heatmap of a method on the picture of a slide, parted at Otsu's threshold."""
+        folder = self.results / "heatmaps" / method / slide.slide
+        threshold = self.masked[method][slide.slide]["threshold"]
+        return draw_example(
+            picture,
+            open_group(folder / "heatmap.ome.zarr"),
+            manifest(folder)["facts"],
+            float(threshold) if threshold else None,
+        )
+
+    def _tiles(self, slide: Slide) -> Tiles:
+        return Tiles(self.results / "tiles" / slide.slide / "tiles.zarr")
 
     def _titles(self, slide: Slide) -> dict[str, str]:
         """The methods with a heatmap of this slide, and how they are called."""

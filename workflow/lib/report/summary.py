@@ -132,12 +132,12 @@ def five_numbers(metrics: Sequence[Row], cohort: Cohort, config: dict) -> list[d
     return [*material, *labels[:1], *pixels, *labels[1:], *groups][:5]
 
 
-def method_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dict]:
-    """One row per refinement method, pooled over the folds.
+def threshold_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dict]:
+    """How each method is parted in two, one row per method, pooled over the folds.
 
-    method, pxap and the number n of slides that it is of, chance, uncovered, and `rules`: per way
-    to choose a threshold its name, the thresholds of the folds, the slides that they parted, how
-    many pixel masks took part in the choice, and the overlaps.
+    method, uncovered, and `rules`: per way to choose a threshold its name, the thresholds of the
+    folds, the slides that they parted, how many pixel masks took part in the choice, and the
+    overlaps.
     """
     table = []
     for method, name in methods.items():
@@ -149,9 +149,6 @@ def method_table(metrics: Sequence[Row], methods: Mapping[str, str]) -> list[dic
         table.append(
             {
                 "method": name,
-                "n": rows["pxap"]["n"] if "pxap" in rows else "",
-                "pxap": with_interval(rows.get("pxap"), 1),
-                "chance": value_of(rows.get("pxap_chance"), 1),
                 "uncovered": with_interval(rows.get("truth_uncovered")),
                 "rules": [_rule(rule, rows, own) for rule in rules] or [_rule("", {}, [])],
             }
