@@ -22,12 +22,12 @@ from workflow.lib.networks.fitting import (
 class Line:
     """Fit y = 3x - 1; remembers how often it was asked, and fails on request."""
 
-    def __init__(self, validates=True, val_losses=None, stop_at=None, broken=None):
+    def __init__(self, validates=True, val_losses=None, stop_at=None, broken=None, steep=None):
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(1, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
         self.x = torch.linspace(-1, 1, 16)[:, None]
         self.validates, self.val_losses = validates, val_losses
-        self.stop_at, self.broken = stop_at, broken
+        self.stop_at, self.broken, self.steep = stop_at, broken, steep
         self.losses, self.validated = [], 0
 
     def groups(self):
@@ -52,6 +52,8 @@ class Line:
         noisy = torch.from_numpy(pixels) + 0.01 * torch.randn(len(pixels), 1, generator=generator)
         loss = ((self.model(noisy) - (3 * self.x[indices] - 1)) ** 2).mean()
         self.losses.append(loss.item())
+        if self.steep == self.validated:
+            loss = loss + (loss - loss.detach()).sqrt()  # of which the slope at 0 is infinite
         return loss * float("nan") if self.broken == self.validated else loss
 
     def recall(self):
@@ -178,6 +180,17 @@ def test_a_loss_that_is_not_finite_stops_with_its_slides_and_keeps_the_last_good
     state = resuming.resume(tmp_path, "k")
     assert state["epoch"] == 2
     assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
+
+
+def test_a_gradient_that_is_not_finite_stops_before_a_weight_is_touched(tmp_path):
+    """The last epoch of a lesson that is not validated: nobody would look at its weights again."""
+    lesson = Line(validates=False, steep=1)
+    with pytest.raises(
+        ValueError, match=r"training gradient is (nan|inf) in epoch 2, on tiles of slide-\d+; look"
+    ):
+        run(lesson, tmp_path, epochs=2)
+    assert torch.isfinite(weights(lesson)).all()
+    assert resuming.resume(tmp_path, "k")["epoch"] == 1
 
 
 def test_the_seed_decides_and_nothing_else_does(tmp_path):

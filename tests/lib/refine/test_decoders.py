@@ -36,6 +36,21 @@ def test_two_planes_for_every_pixel_and_their_softmax():
     assert torch.allclose(probability, expected, atol=1e-6)
 
 
+def test_what_learns_on_a_processor_is_laid_out_as_it_is_fastest_and_says_the_same():
+    decoder = Decoder(classifier(), SMALL).eval()
+    expected, seen = decoder(tiles()), []
+    placed = decoder.place(torch.device("cpu"))
+    decoder.learnt["blocks"].register_forward_pre_hook(lambda _, given: seen.extend(given[0][1:]))
+    assert torch.allclose(placed(tiles()), expected, atol=1e-5)
+    kernels = [
+        [p for p in part.parameters() if p.ndim == 4 and p.shape[2] > 1]
+        for part in (decoder.learnt, decoder.classifier.backbone)
+    ]
+    assert all(kernel.is_contiguous() for kernel in kernels[0])
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels[1])
+    assert len(seen) == 5 and all(features.is_contiguous() for features in seen)
+
+
 @pytest.mark.parametrize(
     ("name", "side"),
     [

@@ -79,8 +79,8 @@ def fit(
     threads); with another key it starts anew. Returns {"curves": rows of epoch, split, what the
     lesson says, lr; "best_epoch"; "validated": whether validation chose it}.
 
-    Raises ValueError, naming the slides, when a loss is not finite; no weights of that epoch are
-    written anywhere.
+    Raises ValueError, naming the slides, when a loss or a gradient is not finite; no weights of
+    that epoch are written anywhere.
     """
     model = lesson.model
     optimiser = torch.optim.AdamW([{**group, "lr": group["peak"]} for group in groups])
@@ -101,16 +101,18 @@ def fit(
                 group["lr"] = pace * group["peak"]
             generator = torch.Generator().manual_seed(derive_seed(seed, epoch, step + 1))
             loss = lesson.loss(indices, pixels, generator)
-            _check_finite(loss.item(), "training", lesson.names(indices), epoch)
+            _check_finite(loss.item(), "training loss", lesson.names(indices), epoch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
+            steepness = _steepness(optimiser)
+            _check_finite(steepness, "training gradient", lesson.names(indices), epoch)
             optimiser.step()
         rate = optimiser.param_groups[0]["lr"]
         rows = [{"epoch": epoch + 1, "split": "train", **lesson.recall(), "lr": rate}]
         model.eval()
         seen = lesson.validate()
         if seen is not None:
-            _check_finite(seen["loss"], "validation", lesson.validation_names(), epoch)
+            _check_finite(seen["loss"], "validation loss", lesson.validation_names(), epoch)
             if judge:
                 rows[0]["pxap"], seen["pxap"] = None, judge()
             rows.append({"epoch": epoch + 1, "split": "val", **seen, "lr": rate})
@@ -168,10 +170,16 @@ def _pace(step: int, warm_up: int, epochs: int) -> float:
     return min(1.0, (step + 1) / warm_up) * cosine
 
 
-def _check_finite(loss: float, which: str, slides: list[str], epoch: int) -> None:
-    if not math.isfinite(loss):
+def _steepness(optimiser: torch.optim.Optimizer) -> float:
+    """Norm of all gradients; a loss can be finite where its gradient is not."""
+    learnt = (p for group in optimiser.param_groups for p in group["params"])
+    return nn.utils.get_total_norm([p.grad for p in learnt if p.grad is not None]).item()
+
+
+def _check_finite(value: float, what: str, slides: list[str], epoch: int) -> None:
+    if not math.isfinite(value):
         raise ValueError(
-            f"The {which} loss is {loss} in epoch {epoch + 1}, on tiles of {', '.join(slides)}; "
+            f"The {what} is {value} in epoch {epoch + 1}, on tiles of {', '.join(slides)}; "
             "look at these slides, or lower the learning_rate"
         )
 

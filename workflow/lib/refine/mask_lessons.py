@@ -34,7 +34,7 @@ class MaskLesson:
         precision: str,
         device: torch.device,
     ) -> None:
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = model.place(device)
         self.training, self.validation = training, validation
         self.batch_size, self.augmentation = batch_size, augmentation
         self.precision, self.device = precision, device

@@ -96,7 +96,7 @@ class RegionDecoder(Decoder):
         """Logits (B, 2, H, W) of tiles with a foreground probability (B, h, w)."""
         *skips, deepest = features
         seen = deepest * functional.adaptive_avg_pool2d(foreground[:, None], deepest.shape[-2:])
-        return self.learnt["head"](self.learnt["blocks"]([tiles, *skips, seen]))
+        return self.logits(tiles, [*skips, seen])
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """Logits (B, 2, H, W) of RGB tiles (B, 3, H, W), compared with the bank."""

@@ -66,7 +66,7 @@ class SeedLesson:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = model.place(device)
         self.training, self.validation, self.sample = training, validation, sample
         self.seed_weight, self.batch_size = seed_weight, batch_size
         self.augmentation, self.seed, self.device = augmentation, seed, device

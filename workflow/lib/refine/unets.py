@@ -50,8 +50,7 @@ class UNet(Decoder):
         """Logits (B, 2, H, W) of RGB tiles (B, 3, H, W) float in 0..1."""
         margin, (height, width) = self.context_px, tiles.shape[-2:]
         seen = functional.pad(tiles, (margin,) * 4, mode="reflect")
-        features = self.classifier.pyramid(seen)
-        logits = self.learnt["head"](self.learnt["blocks"]([seen, *features]))
+        logits = self.logits(seen, self.classifier.pyramid(seen))
         return logits[..., margin : margin + height, margin : margin + width]
 
     def saved(self) -> nn.Module:

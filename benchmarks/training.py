@@ -1,0 +1,335 @@
+"""A training step part by part, beside other ways to compute it and beside its limit.
+
+    python benchmarks/training.py --cases negev:squeezenet1_1:224:8 --steps 3 --rounds 3
+
+A case is lesson:backbone:tile_px:batch. The lessons are those of train_classifier (frozen: only the
+head learns) and train_negev, in the loop that they train in, on tiles drawn into stores of a
+temporary folder and with random weights. All ways of a case take turns; medians are shown. Tiles
+are read while a step is computed: `waits` is what is left of it. The limit is the step on tensors
+that are in memory already.
+"""
+
+import argparse
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from workflow.lib.jobs.devices import choose_precision, prepare
+from workflow.lib.networks import fitting, training
+from workflow.lib.networks.backbones import Backbone
+from workflow.lib.networks.classifiers import Classifier
+from workflow.lib.refine import seed_lessons
+from workflow.lib.refine.decoders import Decoder
+from workflow.lib.refine.seed_bags import cam_bag
+from workflow.lib.tiles.bags import TileBag
+from workflow.lib.tiles.stores import Tiles, create_tiles, open_group, write_rows
+
+CASES = [
+    *(f"{lesson}:squeezenet1_1:224:{batch}" for lesson in ("frozen", "negev") for batch in (8, 32)),
+    *(f"{lesson}:resnet18:128:32" for lesson in ("classifier", "negev")),
+]
+LESSONS = {"classifier": training, "frozen": training, "negev": seed_lessons}
+PARTS = ("reading", "preparing", "encoder", "learning")
+HEAD = ("case", "way", "s/step", "waits %", *PARTS, "of the limit", "as it is/it", "compiling s")
+HEAD += ("pays after",)
+USUAL, LIMIT, WHOLE, CACHED = "as it is", "in memory", "whole tiles", "whole tiles, cached"
+WAYS = [USUAL, "channels last", "contiguous", "compiled", "bf16", WHOLE, CACHED, LIMIT]
+OF_DECODERS = ("channels last", WHOLE, CACHED)  # a classifier has channels last as it is
+CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
+AUGMENT = {"flips": True, "rotations": True, "crop": 0.86, "colour_jitter": 0.3}
+SLIDES = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cases", nargs="+", default=CASES)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--steps", type=int, default=4, help="of a turn; the first does not count")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every way")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--codec", choices=["lossless", "jpeg"], default="lossless")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: seconds of the thread that trains, on a busy machine, with --threads 1",
+    )
+    given = parser.parse_args()
+    if given.steps < 2:
+        parser.error("--steps is below 2, and the first of them does not count")
+    table = [HEAD]
+    for case in given.cases:
+        with tempfile.TemporaryDirectory(prefix="training-") as folder:
+            table += compare(Path(folder), case, given)
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
+    for row in table:
+        cells = zip(row, widths, strict=True)
+        shown = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(cells)]
+        print("  ".join(shown).rstrip())
+
+
+def compare(folder: Path, case: str, given: argparse.Namespace) -> list[tuple[str, ...]]:
+    """The rows of the table for one case."""
+    kind, backbone, *sizes = case.split(":")
+    tile_px, batch = map(int, sizes)
+    device = prepare(given.device, threads=given.threads)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/compiled"  # nothing from earlier runs
+    torch.compiler.reset()
+    bag = draw_tiles(folder, tile_px, given.steps * batch, given.codec)
+    names = [name for name in WAYS if name in (USUAL, LIMIT, *given.ways)]
+    if kind != "negev":
+        names = [name for name in names if name not in OF_DECODERS]
+    rows, ways = [], {}
+    for name in names:
+        if name == "bf16" and choose_precision("bf16", device) != "bf16":
+            rows.append((case, "bf16: not in this hardware", *[""] * (len(HEAD) - 2)))
+            continue
+        lesson, groups = make_lesson(kind, backbone, bag, batch, name, device)
+        ways[name] = Way(lesson, groups, LESSONS[kind], device, CLOCKS[given.clock])
+        change(ways[name], name, folder)
+    for _ in range(given.rounds):
+        for way in ways.values():
+            way.run(folder / "work")
+    usual, limit = (ways[name].median("step") for name in (USUAL, LIMIT))
+    for name, way in ways.items():
+        step, cost = way.median("step"), ("", "")
+        if name == "compiled":
+            extra = way.first - step
+            cost = (f"{extra:.1f}", pays(extra, usual=usual, step=step))
+        shown = [f"{way.median(part):.3g}" if part in way.seconds else "" for part in PARTS]
+        waits = f"{100 * way.median('waits') / step:.1f}"
+        ratios = (f"{step / limit:.2f}", f"{usual / step:.2f}")
+        rows.append((case, name, f"{step:.3g}", waits, *shown, *ratios, *cost))
+    for row in rows:
+        print(*row, file=sys.stderr, flush=True)
+    return rows
+
+
+def pays(extra: float, *, usual: float, step: float) -> str:
+    """After how many steps `extra` seconds are made up for by a step shorter than usual."""
+    return f"{math.ceil(extra / (usual - step)):,} steps" if step < usual else "never"
+
+
+class Way:
+    """One way to compute the steps of a case: its lesson, and how long they take.
+
+    patches: what replaces functions of the lesson's module while it runs
+    seconds: of every step but the first of a turn: the "step", what it "waits", and its parts
+    first: of the very first step, in which networks are compiled
+    """
+
+    def __init__(
+        self,
+        lesson: fitting.Lesson,
+        groups: list[dict],
+        module: object,
+        device: torch.device,
+        clock: Callable[[], float],
+    ) -> None:
+        self.lesson, self.groups, self.module, self.device = lesson, groups, module, device
+        self.clock = clock
+        self.patches: dict[str, Callable] = {}
+        self.seconds: dict[str, list[float]] = {"step": [], "waits": [], "reading": []}
+        self.first: float | None = None
+        self.spent: dict[str, float] = {}
+
+    def run(self, work: Path) -> None:
+        """One epoch, as train_classifier and train_negev run it."""
+        rules = {"epochs": 1, "patience": None, "seed": 0, "work": work, "key": ""}
+        with (
+            patch.multiple(self.module, **self.patches),
+            patch.object(fitting, "read_ahead", self.watch),
+        ):
+            fitting.fit(self.lesson, self.groups, **rules)
+        (work / "checkpoint.pt").unlink()
+
+    def watch(self, read: Callable, batches: Sequence) -> Iterator:
+        """read_ahead, with a look at the clock before and after."""
+        steps = seed_lessons.read_ahead(read, batches)
+        for index in range(len(batches)):
+            self.spent = dict.fromkeys(self.spent, 0.0)
+            begun = self.clock()
+            found = next(steps)
+            waits = self.clock() - begun
+            yield found
+            step = self.now() - begun
+            if self.first is None:
+                self.first = step
+            if index:
+                spent = self.spent | {"step": step, "waits": waits}
+                inside = sum(spent.get(part, 0.0) for part in ("preparing", "encoder"))
+                for part, value in (spent | {"learning": step - waits - inside}).items():
+                    self.seconds.setdefault(part, []).append(value)
+
+    def read(self, call: Callable) -> Callable:
+        """`call`, each time of which counts as one of "reading": it is in another thread."""
+
+        def wrapped(indices: torch.Tensor) -> np.ndarray:
+            begun = self.clock()
+            found = call(indices)
+            self.seconds["reading"].append(self.clock() - begun)
+            return found
+
+        return wrapped
+
+    def timed(self, part: str, call: Callable) -> Callable:
+        """`call`, whose time within a step counts as that of `part`."""
+        self.spent[part] = 0.0
+
+        def wrapped(*given: object, **named: object) -> object:
+            begun = self.now()
+            found = call(*given, **named)
+            self.spent[part] += self.now() - begun
+            return found
+
+        return wrapped
+
+    def median(self, part: str) -> float:
+        return statistics.median(self.seconds[part])
+
+    def now(self) -> float:
+        """Seconds, when all that was asked of the device is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return self.clock()
+
+
+def draw_tiles(folder: Path, tile_px: int, count: int, codec: str) -> TileBag:
+    """`count` tiles of a few slides in stores: smooth stains, and grains as of a scanner."""
+    rng, stores, each = np.random.default_rng(0), [], -(-count // SLIDES)
+
+    def draw() -> np.ndarray:
+        coarse = rng.integers(60, 230, (tile_px // 16, tile_px // 16, 3), dtype=np.uint8)
+        smooth = cv2.resize(coarse, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC)
+        return cv2.add(smooth, rng.integers(0, 16, smooth.shape, dtype=np.uint8))
+
+    for slide in range(SLIDES):
+        path = folder / f"{slide}.zarr"
+        pixels = (draw() for _ in range(each))
+        group = create_tiles(path, pixels, count=each, tile_px=tile_px, codec=codec, quality=90)
+        for name in ("origins", "positions_px"):
+            write_rows(group, name, np.zeros((each, 2), np.int64))
+        for name in ("tissue", "blur", "bad"):
+            write_rows(group, name, np.zeros(each, np.float32))
+        write_rows(group, "cams", rng.random((each, 2, 14, 14)).astype(np.float16))
+        stores.append(Tiles(path))
+    slides = [str(slide) for slide in range(SLIDES)]
+    return TileBag(slides, stores, [slide % 2 for slide in range(SLIDES)])
+
+
+def make_lesson(
+    kind: str, backbone: str, bag: TileBag, batch: int, name: str, device: torch.device
+) -> tuple[fitting.Lesson, list[dict]]:
+    """The lesson of one way, and the groups of what is optimised."""
+    torch.manual_seed(0)
+    tile_px = bag.read([0]).shape[1]
+    model = Classifier(Backbone(backbone), ["a", "b"], tile_px=tile_px, mpp=1.0)
+    still = {"crop": 1, "colour_jitter": 0.0} if name.startswith(WHOLE) else {}
+    rules = {"batch_size": batch, "augmentation": AUGMENT | still, "device": device}
+    rules["precision"] = "bf16" if name == "bf16" else "fp32"
+    if kind == "negev":
+        cams = [open_group(store.path)["cams"] for store in bag.stores]
+        reads = [lambda rows, of=of: torch.from_numpy(of[rows][:, 1]).float() for of in cams]
+        seeds = {"foreground_pixels": 8, "background_pixels": 8, "dilate_px": 3}
+        sampler = seed_lessons.make_sampler(seeds="cam", background="intended", **seeds)
+        bags = [cam_bag(part, reads, tile_px) for part in (bag, bag.only([]))]
+        decoder = Decoder(model)
+        lesson = seed_lessons.SeedLesson(decoder, *bags, sampler, seed_weight=1.0, seed=0, **rules)
+        return lesson, lesson.groups(1e-4, 1e-4)
+    model.to(device, memory_format=torch.channels_last)
+    model.backbone.requires_grad_(kind == "classifier")
+    rules |= {"balance": "none", "label_smoothing": 0.0}
+    lesson = training.LabelLesson(model, bag, bag.only([]), **rules)
+    return lesson, fitting.parameter_groups(model.parameters(), peak=1e-4, weight_decay=1e-4)
+
+
+def change(way: Way, name: str, folder: Path) -> None:
+    """Make the lesson of `way` what `name` says, and put a clock to its parts."""
+    lesson, model = way.lesson, way.lesson.model
+    decodes = isinstance(model, Decoder)
+    holder, call = (model.classifier, "pyramid") if decodes else (model.backbone, "forward")
+    plain = {each: getattr(way.module, each) for each in ("to_input", "augment")}
+    patches = dict(plain)
+    if name == "channels last":
+        model.to(memory_format=torch.channels_last)
+    if name == "contiguous":
+        model.to(memory_format=torch.contiguous_format)
+        patches["augment"] = lambda *given, **rest: plain["augment"](*given, **rest).contiguous()
+    if name == "compiled":
+        model.compile()
+    if name == LIMIT:
+        patches = {each: held(function) for each, function in plain.items()}
+        lesson.read = held(lesson.read)
+    if name == CACHED:
+        lesson.read, patches["to_input"], holder.pyramid = cached(lesson, folder)
+    if decodes:
+        prepares = [(lesson.training, "maps"), (lesson, "sample")]
+        for owner, each in prepares:
+            function = getattr(owner, each)
+            setattr(
+                owner, each, way.timed("preparing", held(function) if name == LIMIT else function)
+            )
+    lesson.read = way.read(lesson.read)
+    way.patches = {each: way.timed("preparing", function) for each, function in patches.items()}
+    if name != "compiled":  # it is within what is compiled
+        setattr(holder, call, way.timed("encoder", getattr(holder, call)))
+
+
+def held(call: Callable) -> Callable:
+    """`call`, made once: what it gave is given again."""
+    found: list[object] = []
+
+    def again(*given: object, **named: object) -> object:
+        if not found:
+            found.append(call(*given, **named))
+        return found[0]
+
+    return again
+
+
+def cached(lesson: seed_lessons.SeedLesson, folder: Path) -> tuple[Callable, Callable, Callable]:
+    """Feature maps read from a file of float16 rows: read, to_input and pyramid of such a lesson.
+
+    The numbers in it are random; a row stands for one of the eight views of a tile. It has just
+    been written, so that it is read from memory: with more tiles than fit there, a disk comes in.
+    """
+    tile_px, device = lesson.model.classifier.tile_px, lesson.device
+    with torch.no_grad():
+        maps = lesson.model.classifier.pyramid(torch.zeros(1, 3, tile_px, tile_px, device=device))
+    shapes = [(each.shape[2], each.shape[3], each.shape[1]) for each in maps]  # channels last
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    rows = np.memmap(
+        folder / "features", np.float16, "w+", shape=(len(lesson.training.tiles), sum(sizes))
+    )
+    for row in rows:
+        row[:] = np.random.default_rng(0).random(sum(sizes), np.float32)
+    rows.flush()
+    tiles = torch.zeros(lesson.batch_size, 3, tile_px, tile_px, device=device)
+    read: list[torch.Tensor] = []
+
+    def to_input(pixels: np.ndarray, _: torch.device) -> torch.Tensor:
+        read[:] = [torch.from_numpy(pixels).to(device, non_blocking=True)]
+        return tiles
+
+    def pyramid(_: torch.Tensor) -> list[torch.Tensor]:
+        parts = zip(read[0].split(sizes, dim=1), shapes, strict=True)
+        return [part.float().unflatten(1, shape).permute(0, 3, 1, 2) for part, shape in parts]
+
+    return lambda indices: rows[indices.numpy()], to_input, pyramid
+
+
+if __name__ == "__main__":
+    main()
