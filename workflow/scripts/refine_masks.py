@@ -9,7 +9,7 @@ import numpy as np
 
 from workflow.lib.cohort.folds import in_fold
 from workflow.lib.cohort.sheet import Slide
-from workflow.lib.evidence.cams import open_evidence, scale_of, shrink, upsample
+from workflow.lib.evidence.cams import RELATIVE, open_evidence, scale_of, shrink, upsample
 from workflow.lib.jobs.devices import prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.names import SPREADING, UNLEARNT
@@ -108,7 +108,7 @@ def refine_masks(
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
         facts = manifest(cams.parent / slide.slide)["facts"]
-        relative = spreads and scale_of(facts["cam"], cam_scale) == "minmax"
+        relative = spreads and scale_of(facts["cam"], cam_scale) in RELATIVE
         quantity = "evidence" if relative else "probability"
         return {"tiles": len(store), "class": facts["class"], "quantity": quantity, "masks": masks}
 
