@@ -10,7 +10,7 @@ import torch
 
 from workflow.lib.cohort.folds import in_fold
 from workflow.lib.cohort.sheet import Slide
-from workflow.lib.evidence.cams import open_evidence, scale_of, shrink, upsample
+from workflow.lib.evidence.cams import RELATIVE, open_evidence, scale_of, shrink, upsample
 from workflow.lib.jobs.devices import prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.names import SPREADING, UNLEARNT
@@ -119,7 +119,7 @@ def refine_masks(
         append_rows(create_rows(group, "probability", (len(store), side, side), "uint16"), codes())
         log.info("%s: %d tiles refined by %s.", slide.slide, len(store), method)
         facts = manifest(cams.parent / slide.slide)["facts"]
-        relative = sees and scale_of(facts["cam"], cam_scale) == "minmax"
+        relative = sees and scale_of(facts["cam"], cam_scale) in RELATIVE
         quantity = "evidence" if relative else "probability"
         return {"tiles": len(store), "class": facts["class"], "quantity": quantity, "masks": masks}
 

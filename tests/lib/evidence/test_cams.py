@@ -52,6 +52,16 @@ def test_minmax_is_of_the_slide_not_of_the_tile():
     assert scaled[1].tolist() == [[0.0, pytest.approx(0.1)]]
 
 
+def test_minmax_tile_is_of_each_tile():
+    """The published rule for an image, where images are tiles: noise is stretched as well."""
+    cams = torch.zeros(3, 2, 1, 3)
+    cams[0, 1] = torch.tensor([[8.0, 9.0, 10.0]])
+    cams[1, 1] = torch.tensor([[0.0, 0.25, 1.0]])
+    cams[2, 1] = 5.0  # says nothing about where
+    scaled = scale_cams(cams, 1, scale="minmax_tile", low=0.0, high=10.0)
+    assert scaled.flatten(1).tolist() == [[0.0, 0.5, 1.0], [0.0, 0.25, 1.0], [0.0, 0.0, 0.0]]
+
+
 def test_softmax_compares_the_classes_at_each_location():
     cams = torch.tensor([[[[0.0, 5.0]], [[np.log(3.0), 5.0]]]])
     scaled = scale_cams(cams, 1, scale="softmax", low=0.0, high=0.0)
@@ -66,6 +76,7 @@ def test_softmax_needs_two_classes():
 @pytest.mark.parametrize("cam", CAMS)
 def test_classes_are_compared_by_cams_alone(cam):
     assert scale_of(cam, "minmax") == "minmax"
+    assert scale_of(cam, "minmax_tile") == ("minmax" if cam == "grabcut" else "minmax_tile")
     assert scale_of(cam, "softmax") == ("softmax" if cam == "cam" else "minmax")
     maps = np.array([[0.0, np.log(3.0)], [1.0, 0.0]], np.float32).reshape(2, 2, 1, 1)
     facts = {"cam": cam, "class": "tumour", "low": 0.0, "high": 4 * np.log(3.0)}
@@ -75,11 +86,11 @@ def test_classes_are_compared_by_cams_alone(cam):
 
 
 def test_an_unknown_scale_is_refused_with_the_remedy():
-    with pytest.raises(ValueError, match="write minmax or softmax"):
+    with pytest.raises(ValueError, match="write minmax, minmax_tile or softmax"):
         scale_cams(torch.zeros(1, 2, 2, 2), 0, scale="relu", low=0.0, high=1.0)
 
 
-@pytest.mark.parametrize("scale", ["minmax", "softmax"])
+@pytest.mark.parametrize("scale", ["minmax", "minmax_tile", "softmax"])
 def test_no_tiles_stay_no_tiles(scale):
     scaled = scale_cams(torch.zeros(0, 2, 4, 4), 1, scale=scale, low=0.0, high=0.0)
     assert upsample(scaled, 32).shape == (0, 32, 32)

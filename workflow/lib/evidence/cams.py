@@ -5,11 +5,11 @@ A cam is the linear head of a classifier applied at every location of its last f
 evidence in 0..1 at tile resolution. The published methods scale one image at a time; a tile of
 a slide is not an image: scaled on its own, a tile without tumour would be stretched until its
 noise looks like tumour. So `minmax` scales with the low and high of the whole slide, which is
-the published rule wherever a slide is a single image.
+the published rule wherever a slide is a single image; `minmax_tile` is that rule elsewhere.
 
 The maps of all other methods (gradient_cams.py, grabcut.py) are relevance of 0 or more: how much a
 location speaks for a class, in a unit of that class and method. Two classes cannot be compared by
-it, so that these maps are scaled by `minmax` whatever is asked for.
+it, so that these maps are scaled by `minmax` where `softmax` is asked for.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,8 @@ from torch.nn import functional
 from workflow.lib.jobs.units import manifest
 from workflow.lib.tiles.stores import open_group
 
-Scale = Literal["minmax", "softmax"]
+Scale = Literal["minmax", "minmax_tile", "softmax"]
+RELATIVE = ("minmax", "minmax_tile")  # evidence that has the unit of its own slide, or tile
 
 
 def normalise(cam: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -43,23 +44,29 @@ def scale_cams(
 ) -> torch.Tensor:
     """Evidence (N, h, w) float32 in 0..1 for class `of` from raw cams (N, C, h, w).
 
-    `minmax` uses the slide's own `low` and `high` of that class. `softmax` compares the classes
-    at each location and uses no scale of the slide, so a slide without the class stays low;
-    it needs at least two classes.
+    `minmax` uses the slide's own `low` and `high` of that class, `minmax_tile` those of each tile.
+    `softmax` compares the classes at each location and uses no scale of the slide, so a slide
+    without the class stays low; it needs at least two classes.
     """
     if scale == "minmax":
         return normalise(cams[:, of], low, high)
+    if scale == "minmax_tile":
+        each = cams[:, of].float()
+        scaled = [normalise(cam, float(cam.min()), float(cam.max())) for cam in each]
+        return torch.stack(scaled) if scaled else each
     if scale == "softmax":
         if cams.shape[1] < 2:
             raise ValueError("cam_scale is softmax, which compares classes, but there is one class")
         shares = torch.softmax(cams.float(), dim=1)[:, of]
         return torch.nan_to_num(shares, nan=0.0)
-    raise ValueError(f"cam_scale is {scale!r}; write minmax or softmax")
+    raise ValueError(f"cam_scale is {scale!r}; write minmax, minmax_tile or softmax")
 
 
 def scale_of(cam: str, asked: Scale) -> Scale:
     """How maps of the method `cam` are scaled where `asked` is what cams are scaled by."""
-    return asked if cam == "cam" else "minmax"
+    if cam == "grabcut":  # 0 or 1 already
+        return "minmax"
+    return "minmax" if asked == "softmax" and cam != "cam" else asked
 
 
 def is_flat(facts: Mapping, scale: Scale) -> bool:
@@ -67,7 +74,7 @@ def is_flat(facts: Mapping, scale: Scale) -> bool:
 
     facts: what make_cams noted of the slide; scale: of the cams, see scale_of.
     """
-    return scale_of(facts["cam"], scale) == "minmax" and facts["high"] <= facts["low"]
+    return scale_of(facts["cam"], scale) in RELATIVE and facts["high"] <= facts["low"]
 
 
 def slide_evidence(
