@@ -99,6 +99,9 @@ class Fixed(torch.nn.Module):
         super().__init__()
         self.logit = torch.nn.Parameter(torch.tensor(logit))
 
+    def place(self, device):
+        return self.to(device)
+
     def forward(self, tiles):
         self.seen = tiles
         foreground = self.logit.expand(len(tiles), *tiles.shape[-2:])
