@@ -10,7 +10,8 @@ from snakemake.utils import validate
 
 from tests.configs import ROOT, SCHEMA_FILE, defaults, edited, keys, load, merged, schema
 from workflow.lib.cohort.sheet import read_sheet
-from workflow.lib.jobs.configuration import check_config, schema_faults
+from workflow.lib.jobs.configuration import schema_faults
+from workflow.lib.jobs.contradictions import check_config
 from workflow.tools.write_config_readme import readme
 
 STUDIES = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.stem != "config")

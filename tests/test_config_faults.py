@@ -8,7 +8,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from tests.configs import SCHEMA_FILE, defaults, edited, keys, schema
-from workflow.lib.jobs.configuration import check_config, schema_faults
+from workflow.lib.jobs.configuration import schema_faults
+from workflow.lib.jobs.contradictions import check_config
 
 WRONG = {
     "unknown key": (

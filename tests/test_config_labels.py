@@ -3,7 +3,8 @@
 import pytest
 
 from tests.configs import edited, schema
-from workflow.lib.jobs.configuration import check_config, schema_faults
+from workflow.lib.jobs.configuration import schema_faults
+from workflow.lib.jobs.contradictions import check_config
 
 CONTRADICTIONS = {
     "slides without labels": (

@@ -130,3 +130,11 @@ def finished(tmp_path_factory):
 def study(finished, tmp_path):
     """A copy of `finished` that a test may change."""
     return finished.copy(tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def predicted(tmp_path_factory):
+    """The study of outcome.py without maps or scores; tests work on a copy."""
+    folder = tmp_path_factory.mktemp("predicted")
+    outcome.build(folder)
+    return folder

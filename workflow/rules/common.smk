@@ -16,7 +16,8 @@ from snakemake.io import apply_wildcards
 
 from workflow.lib.networks.checkpoints import identity as checkpoint_identity
 from workflow.lib.jobs.choices import check_choices
-from workflow.lib.jobs.configuration import check_config, check_marks, schema_faults
+from workflow.lib.jobs.configuration import schema_faults
+from workflow.lib.jobs.contradictions import check_config, check_marks
 from workflow.lib.jobs.explanation import note_change, recorded_recipe
 from workflow.lib.jobs.identity import Identities
 from workflow.lib.cohort.permutation import permute_labels

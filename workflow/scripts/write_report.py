@@ -1,7 +1,6 @@
 """Write the page that people open."""
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -20,8 +19,9 @@ from workflow.lib.report.charts import label_charts
 from workflow.lib.report.cluster_section import describe_clusters, encoded, learnt_networks
 from workflow.lib.report.method_section import describe_methods
 from workflow.lib.report.models import describe_training, name_models
-from workflow.lib.report.pages import embed_picture, render
+from workflow.lib.report.pages import render
 from workflow.lib.report.provenance import list_versions, list_weights, read_usage, sum_usage
+from workflow.lib.report.slide_section import describe_slides
 from workflow.lib.report.study import Study
 
 log = logging.getLogger(__name__)
@@ -71,10 +71,7 @@ def write_report(
         overlays=overlays,
         cam=config["make_cams"]["methods"][0],
     )
-    cards = []
-    for place, slide in enumerate(study.used):
-        shown = study.pictures(slide, max_side_px=picture_px) if place < max_slides else ()
-        cards.append(study.card(slide) | {"pictures": _embed(shown)})
+    cards = describe_slides(study, max_slides=max_slides, picture_px=picture_px)
     models = name_models([*aggregators, *classifiers, *decoders])
     made = {name: manifest(folder) for name, folder in models.items()}
     checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]
@@ -120,10 +117,6 @@ def write_report(
     )
     report.write_text(page, encoding="utf-8")
     log.info("%s shows %d slides in %.1f MB.", report, len(cards), report.stat().st_size / 1e6)
-
-
-def _embed(pictures: Iterable[tuple]) -> list[dict[str, str]]:
-    return [{"title": title, "source": embed_picture(picture)} for title, picture in pictures]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from workflow.lib.jobs.configuration import merge
 from workflow.lib.jobs.inheriting import begin_with, has_begun
 from workflow.lib.jobs.recipe import ROOT
 from workflow.lib.jobs.tables import read_table, write_table
-from workflow.lib.measures import ablation
+from workflow.lib.measures import ablation, ablation_plans
 from workflow.lib.measures.ablation_tables import comparison_table, draw_differences
 
 DEFAULTS = Path("config/config.yaml")
@@ -44,10 +44,10 @@ def main(arguments: list[str], run: Runner | None = None) -> int:
     try:
         plan = yaml.safe_load(options.variants.read_text())
         study = read_study(options.configfile, dict(options.config))
-        plan = ablation.without(plan, options.leave_out)
-        faults = [f"{options.variants}: {fault}" for fault in ablation.plan_faults(plan)]
-        configs = {} if faults else ablation.variant_configs(study, plan, options.seeds)
-        faults += ablation.config_faults(configs, read_schema())
+        plan = ablation_plans.without(plan, options.leave_out)
+        faults = [f"{options.variants}: {fault}" for fault in ablation_plans.plan_faults(plan)]
+        configs = {} if faults else ablation_plans.variant_configs(study, plan, options.seeds)
+        faults += ablation_plans.config_faults(configs, read_schema())
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         faults = [str(error)]
     if faults:
@@ -56,7 +56,7 @@ def main(arguments: list[str], run: Runner | None = None) -> int:
     folder = Path("results", f"{study['study']}-ablation", options.variants.stem)
     finished, notes, status = run_all(configs, study["study"], folder, options, run or snakemake)
     variants = list(dict.fromkeys(variant for variant, _ in configs))
-    targets = ablation.read_targets(plan)
+    targets = ablation_plans.read_targets(plan)
     rows = ablation.compare(finished, targets, variants=variants, seeds=options.seeds)
     measured = {(row["level"], row["metric"]) for row in rows}
     notes += [

@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from workflow.lib.jobs.tables import read_table, write_table
-from workflow.lib.measures import ablation
+from workflow.lib.measures import ablation, ablation_plans
 from workflow.lib.measures.published import (
     COLUMNS,
     beside,
@@ -34,17 +34,17 @@ def main(arguments: list[str], run: ablate.Runner | None = None) -> int:
     options = parse(arguments)
     configs: dict[ablation.Run, dict] = {}
     try:
-        plan = ablation.without(yaml.safe_load(options.plan.read_text()), options.leave_out)
+        plan = ablation_plans.without(yaml.safe_load(options.plan.read_text()), options.leave_out)
         faults = [f"{options.plan}: {fault}" for fault in plan_faults(plan)]
         if not faults:
             published = read_table(Path(plan["published"]))
             faults = [f"{plan['published']}: {fault}" for fault in published_faults(published)]
             own = {"slides": plan["slides"]} if "slides" in plan else {}
             study = ablate.read_study([Path(plan["configfile"])], own | dict(options.config))
-            configs = ablation.variant_configs(study, plan, options.seeds)
+            configs = ablation_plans.variant_configs(study, plan, options.seeds)
             for (_, seed), config in configs.items():
                 config["slides"] = config["slides"].replace("{seed}", str(seed))
-            faults += ablation.config_faults(configs, ablate.read_schema())
+            faults += ablation_plans.config_faults(configs, ablate.read_schema())
             sheets = sorted({config["slides"] for config in configs.values()})
             faults += [
                 f"there is no slide sheet {sheet}; docs/studies.md says how it is made"
@@ -61,7 +61,7 @@ def main(arguments: list[str], run: ablate.Runner | None = None) -> int:
         configs, study["study"], folder, options, run or ablate.snakemake, paired=False
     )
     variants = list(dict.fromkeys(variant for variant, _ in configs))
-    targets = ablation.read_targets(plan)
+    targets = ablation_plans.read_targets(plan)
     rows = ablation.compare(finished, targets, variants=variants, seeds=options.seeds)
     write_table(folder / "runs.tsv", ablation.COLUMNS, rows)
     settings = {variant: config for (variant, _), config in configs.items()}

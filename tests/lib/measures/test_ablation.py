@@ -1,147 +1,16 @@
-"""Configs of variants, and differences of their metrics paired by seed."""
+"""Differences of the metrics of variants, paired by seed."""
 
-import copy
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from snakemake.utils import update_config
 
 from tests.lib.ablated import compared, pooled, row, runs
-from workflow.lib.jobs.configuration import merge
 from workflow.lib.measures import ablation
 from workflow.lib.measures.ablation import Target
-
-ROOT = Path(__file__).resolve().parents[3]
-PLAN = {
-    "targets": [{"level": "tile", "metric": "auroc"}],
-    "variants": {"baseline": {}, "other": {"make_cams": {"consistency": 0.5}}},
-}
-
-
-@pytest.fixture(scope="module")
-def defaults():
-    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
-
-
-@pytest.fixture(scope="module")
-def schema():
-    return yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-
-
-SECTIONS = st.recursive(
-    st.integers() | st.text(max_size=2) | st.lists(st.integers(), max_size=2),
-    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@given(st.dictionaries(st.sampled_from("abc"), SECTIONS, max_size=3), st.data())
-@settings(max_examples=60, deadline=None)
-def test_configs_merge_as_snakemake_merges_them(config, data):
-    """For changes that keep sections sections, which the schema demands."""
-
-    def change(value):
-        if not isinstance(value, dict):
-            return data.draw(st.integers() | st.lists(st.integers(), max_size=2))
-        return {key: change(inner) for key, inner in value.items() if data.draw(st.booleans())}
-
-    changes = change(config) | {"new": 1}
-    before = copy.deepcopy((config, changes))
-    expected = copy.deepcopy(config)
-    update_config(expected, copy.deepcopy(changes))
-    assert merge(config, changes) == expected
-    assert (config, changes) == before
-
-
-def test_a_setting_of_the_study_is_looked_up(defaults):
-    study = merge(defaults, {"train_classifier": {"backbone": "squeezenet1_1"}})
-    plan = PLAN | {
-        "common": {"train_deepcluster": {"backbone": {"study": "train_classifier.backbone"}}}
-    }
-    plan["variants"] = {"baseline": None, "o": {"train_classifier": {"backbone": "resnet50"}}}
-    configs = ablation.variant_configs(study, plan, [0])
-    found = [config["train_deepcluster"]["backbone"] for config in configs.values()]
-    assert found == ["squeezenet1_1", "squeezenet1_1"]  # of the study, not of the variant
-    assert configs["o", 0]["train_classifier"]["backbone"] == "resnet50"
-    plan["common"] = {"train_deepcluster": {"backbone": {"study": "train_classifier.spine"}}}
-    with pytest.raises(ValueError, match="no setting train_classifier.spine"):
-        ablation.variant_configs(study, plan, [0])
-
-
-def test_a_word_of_the_study_is_replaced():
-    asked = {"study": "a.b", "instead_of": {"deepcluster": {"study": "c"}, "x": 3}}
-    found = [
-        ablation.resolve(asked, {"a": {"b": b}, "c": "imagenet"}) for b in ("deepcluster", "x")
-    ]
-    assert found == ["imagenet", 3]
-    for other in ("random", 7, ["x"], None):
-        assert ablation.resolve(asked, {"a": {"b": other}, "c": "imagenet"}) == other
-    section = {"study": "a", "instead": {}}
-    assert ablation.resolve(section, {"a": 1}) == section  # the schema will refuse it
-
-
-def test_variants_are_left_out_by_name():
-    plan = PLAN | {"variants": {"base": {}, 3: {"seed": 1}, "other": {}}}
-    assert ablation.without(plan, ["3"]) == PLAN | {"variants": {"base": {}, "other": {}}}
-    assert ablation.without(plan, []) == plan and ablation.without(["no plan"], []) == ["no plan"]
-    with pytest.raises(ValueError, match="no variant is called more; base, 3, other are"):
-        ablation.without(plan, ["more", "other"])
-
-
-def test_every_run_is_a_study_of_its_own_and_differs_by_its_variant_only(defaults, schema):
-    before = copy.deepcopy(defaults)
-    configs = ablation.variant_configs(defaults, PLAN, [3, 4])
-    assert list(configs) == [("baseline", 3), ("other", 3), ("baseline", 4), ("other", 4)]
-    assert defaults == before
-    expected = copy.deepcopy(defaults) | {"study": "demo-other-seed4", "seed": 4}
-    expected["make_cams"]["consistency"] = 0.5
-    assert configs["other", 4] == expected
-    assert ablation.config_faults(configs, schema) == []
-
-
-@pytest.mark.parametrize(
-    "variant, said",
-    [
-        (
-            {"make_cam": {"consistency": 1}},
-            "other: unknown key 'make_cam'; did you mean make_cams?",
-        ),
-        ({"make_cams": {"consistency": 2}}, "other: make_cams.consistency: 2 is above 1"),
-        ({"tile_slide": {"stride_px": 999}}, "other: tile_slide.stride_px: 999 leaves gaps"),
-        ({}, "other: has the settings of baseline in this study"),
-        ({"make_cams": {"consistency": 0}}, "other: has the settings of baseline in this study"),
-    ],
-)
-def test_a_variant_that_cannot_run_is_named_once(defaults, schema, variant, said):
-    plan = PLAN | {"variants": {"baseline": {}, "other": variant}}
-    faults = ablation.config_faults(ablation.variant_configs(defaults, plan, [0, 1]), schema)
-    assert len(faults) == 1 and faults[0].startswith(said), faults
-
-
-@pytest.mark.parametrize(
-    "plan, said",
-    [
-        ([], "no targets"),
-        (PLAN | {"variant": {}}, "unknown key 'variant'"),
-        (PLAN | {"targets": []}, "targets: name at least one"),
-        (PLAN | {"targets": [{"metric": "auroc"}]}, "targets.0: "),
-        (PLAN | {"targets": [{"level": "tile", "metric": "auroc", "fold": "0"}]}, "targets.0: "),
-        (PLAN | {"targets": [{"level": "tile", "metric": 3}]}, "targets.0: level, metric"),
-        (PLAN | {"variants": {"baseline": {}}}, "variants: name a baseline and at least one"),
-        (PLAN | {"variants": {"a": {}, "b": "deepcluster"}}, "variants.b: 'deepcluster' is not"),
-        (PLAN | {"variants": {"a": {}, "b": {"seed": 3}}}, "variants.b.seed: every run gets"),
-        (PLAN | {"common": {"study": "x"}}, "common.study: every run gets"),
-    ],
-)
-def test_a_plan_is_refused_in_words(plan, said):
-    faults = ablation.plan_faults(plan)
-    assert len(faults) == 1 and said in faults[0], faults
 
 
 def test_t_interval_of_three_values():

@@ -9,7 +9,7 @@ from tests import configs
 from tests.configs import ROOT
 from tests.lib.ablated import row
 from workflow.lib.jobs.tables import read_table
-from workflow.lib.measures import ablation
+from workflow.lib.measures import ablation, ablation_plans
 from workflow.lib.measures.published import (
     COLUMNS,
     PUBLISHED,
@@ -125,8 +125,8 @@ def test_plans_that_come_along_fit_their_studies(file):
     plan = yaml.safe_load(file.read_text())
     assert plan_faults(plan) == []
     study = configs.merged(plan["configfile"].removeprefix("config/").removesuffix(".yaml"))
-    made = ablation.variant_configs(study, plan, [0])
-    assert ablation.config_faults(made, configs.schema()) == []
+    made = ablation_plans.variant_configs(study, plan, [0])
+    assert ablation_plans.config_faults(made, configs.schema()) == []
     backbones = {variant: c["train_classifier"]["backbone"] for (variant, _), c in made.items()}
     published = {row["backbone"] for row in read_table(ROOT / plan["published"])}
     assert published <= set(backbones.values())

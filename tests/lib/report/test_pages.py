@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 import pytest
 
-from workflow.lib.report.pages import embed_picture, embed_svg, render
+from workflow.lib.report.pages import embed_picture, embed_pictures, embed_svg, render
 
 
 @pytest.fixture
@@ -56,6 +56,8 @@ def test_an_embedded_picture_is_the_picture():
     assert bgr.shape == picture.shape
     np.testing.assert_allclose(bgr[20, 10, ::-1].astype(int), (200, 20, 90), atol=8)
     np.testing.assert_allclose(bgr[20, 50, ::-1].astype(int), (0, 0, 0), atol=8)
+    titled = [{"title": "a slide", "source": f"{kind},{text}"}]
+    assert embed_pictures([("a slide", picture)]) == titled
 
 
 def test_an_embedded_figure_is_the_figure():

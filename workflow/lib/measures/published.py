@@ -8,7 +8,7 @@ choose epochs or thresholds, or the word all where the method learns from those 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from workflow.lib.measures import ablation
+from workflow.lib.measures import ablation, ablation_plans
 
 PARTS = {
     "configfile": "the config of the study",
@@ -40,7 +40,7 @@ def plan_faults(plan: object) -> list[str]:
     """What is wrong with a file of variants to lay beside published numbers, a sentence each."""
     if not isinstance(plan, Mapping):
         return ["it holds no targets and no variants; see config/reproductions for an example"]
-    faults = ablation.plan_faults({k: v for k, v in plan.items() if k not in PARTS}, least=1)
+    faults = ablation_plans.plan_faults({k: v for k, v in plan.items() if k not in PARTS}, least=1)
     for part in ("configfile", "published"):
         if not isinstance(plan.get(part), str):
             faults.append(f"{part}: name the file that is {PARTS[part]}")

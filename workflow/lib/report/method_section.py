@@ -15,7 +15,7 @@ from workflow.lib.measures.method_tables import (
 from workflow.lib.report.cards import Row, agreement_text
 from workflow.lib.report.charts import pixel_charts
 from workflow.lib.report.examples import choose_examples
-from workflow.lib.report.pages import embed_picture
+from workflow.lib.report.pages import embed_pictures
 from workflow.lib.report.study import Study
 from workflow.lib.report.summary import threshold_table
 
@@ -90,7 +90,7 @@ def _examples(study: Study, methods: Sequence[str]) -> Iterator[dict]:
                     {
                         "word": word,
                         "slide": row["slide"],
-                        "pictures": list(drawn.pictures(row["slide"], shown)),
+                        "pictures": embed_pictures(drawn.pictures(row["slide"], shown)),
                     }
                     for word, row in chosen.items()
                 ],
@@ -105,17 +105,15 @@ class _Drawn:
         self.slides: dict[str, Slide] = {slide.slide: slide for slide in study.used}
         self.known: dict[str, np.ndarray] = {}
 
-    def pictures(self, name: str, methods: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Title and source: the slide with its truth, and each method's heatmap on it."""
+    def pictures(self, name: str, methods: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Titles and pictures: the slide with its truth, and each method's heatmap on it."""
         slide, study = self.slides[name], self.study
         if name not in self.known:
             self.known[name] = study.picture(slide, max_side_px=SIDE_PX)
         picture = self.known[name]
-        title, truth = study.truth(slide, picture) if slide.mask else ("slide", picture)
-        yield {"title": title, "source": embed_picture(truth)}
+        yield study.truth(slide, picture) if slide.mask else ("slide", picture)
         for method in methods:
             row = study.masked[method].get(name)
             if row and name in study.drawn[method]:
                 title = f"{study.methods[method]}: {agreement_text(row)}"
-                drawn = study.example(slide, method, picture)
-                yield {"title": title, "source": embed_picture(drawn)}
+                yield title, study.example(slide, method, picture)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,11 @@ def embed_picture(picture: np.ndarray) -> str:
     bgr = np.ascontiguousarray(picture[..., ::-1])
     encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1]
     return f"data:image/webp;base64,{base64.b64encode(encoded).decode()}"
+
+
+def embed_pictures(pictures: Iterable[tuple[str, np.ndarray]]) -> list[dict[str, str]]:
+    """Titles and pictures, RGB (h, w, 3) uint8, as the template reads them: title, source."""
+    return [{"title": title, "source": embed_picture(picture)} for title, picture in pictures]
 
 
 def embed_svg(text: str) -> str:
