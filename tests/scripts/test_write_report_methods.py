@@ -66,6 +66,13 @@ def test_what_was_measured_is_a_table_too(make):
     assert "0.88 [0.50, 1.00] 0 1.0" in words and "0 not measured" in words
 
 
+def test_what_glands_rest_on_is_said(make):
+    page = Page(make(cams=("glands", "cam"), methods=("none", "crf")).report())
+    words, said = page.words(), "Where things are comes from what a gland looks like"
+    assert said in words and "Glands by stain and shape, CRF 2 81.2" in words
+    assert said not in Page(make(methods=("none",)).report()).words()
+
+
 def test_further_cams_are_methods_of_their_own(make):
     page = Page(make(cams=("gradcam", "cam", "layercam")).report())
     words = page.words()

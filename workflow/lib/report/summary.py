@@ -52,7 +52,8 @@ def name_methods(methods: Iterable[str], cam: str = "cam") -> dict[str, str]:
     """
     known = list(METHODS)
     ordered = sorted(set(methods), key=lambda m: (known.index(m) if m in known else len(known), m))
-    names = METHODS | {"none": f"{CAMS[cam]}, unrefined"}
+    done = {"none": "unrefined", "morphology": "cleaned", "crf": "CRF"}
+    names = METHODS | {method: f"{CAMS[cam]}, {what}" for method, what in done.items()}
     return {method: names.get(method, method) for method in ordered}
 
 
