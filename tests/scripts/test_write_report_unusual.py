@@ -160,10 +160,10 @@ def test_only_the_table_of_jobs_changes_from_run_to_run(make):
 
 def test_a_torn_record_of_a_job_is_passed_over(make):
     study = make()
-    study.log("train_classifier", "fold0")
-    record = study.root.parents[1] / "logs/flat/train_classifier/fold0.run.json"
+    study.log("train_irn", "fold0")
+    record = study.root.parents[1] / "logs/flat/train_irn/fold0.run.json"
     record.write_text(record.read_text()[:20])
-    assert "train_classifier" not in study.report()
+    assert "train_irn" not in study.report()
 
 
 def test_permuted_labels_are_said_above_all_numbers(make):
