@@ -31,6 +31,13 @@ def test_three_seeds_have_a_mean_with_students_interval():
     )
 
 
+def test_an_interval_ends_where_its_quantity_does():
+    """t(0.975, 1) = 12.7: far seeds would reach beyond all that is possible."""
+    (found,) = average(seeds(60.0, 99.0, seconds=(1.0, 9.0)))
+    assert (found["pxap_low"], found["pxap_high"]) == (0.0, 100.0)
+    assert found["seconds_per_image_low"] == 0.0 and found["seconds_per_image_high"] > 50
+
+
 def test_one_study_keeps_its_interval_over_patients():
     (found,) = average(seeds(70.0, seconds=(0.25,)))
     assert (found["pxap_low"], found["pxap_high"]) == (69.0, 71.0)

@@ -13,6 +13,8 @@ from workflow.lib.measures.method_tables import (
 )
 
 AVERAGED = (*QUANTITIES, "seconds_per_image")
+MOST = {"pxap": 100.0, "seconds_per_image": math.inf}  # 1 for the others, and 0 is least: an
+# interval of Student's t knows of no end, and would go on beyond it where studies are few
 HEAD = ("method", "learns from", "PxAP of 100", "Dice", "mean IoU", "image AUROC")
 HEAD += ("pixel masks used", "seconds per image", "studies", "slides")
 DIGITS = 3  # of a share
@@ -49,6 +51,8 @@ def average(studies: Sequence[Sequence[Mapping]]) -> list[dict]:
         }
         for name in AVERAGED:
             low, high = t_interval([row[name] for row in rows if row[name] is not None])
+            if math.isfinite(low):
+                low, high = max(low, 0.0), min(high, MOST.get(name, 1.0))
             if len(studies) > 1 or f"{name}_low" not in row:
                 row |= {f"{name}_low": low, f"{name}_high": high}
             row[name] = _mean(rows, name)
@@ -75,7 +79,7 @@ def _seconds(row: Mapping) -> str:
     shown = seconds_text(row["seconds_per_image"])
     if not math.isfinite(low):
         return shown
-    return f"{shown} [{seconds_text(max(0.0, low))}, {seconds_text(high)}]"  # nothing takes less
+    return f"{shown} [{seconds_text(low)}, {seconds_text(high)}]"
 
 
 def _mean(rows: Sequence[Mapping], name: str) -> float | None:
