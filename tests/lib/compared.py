@@ -34,6 +34,9 @@ def pixels(method, pxap, dice=0.5, miou=0.25, masks=0, chance=40.0):
     ]
 
 
-def compare(*methods, costs=None):
+CAMS = dict.fromkeys(NAMES, "cam")
+
+
+def compare(*methods, costs=None, cams=CAMS):
     metrics = [*classified(), *(one for rows in methods for one in rows)]
-    return compare_methods(metrics, NAMES, costs or {})
+    return compare_methods(metrics, NAMES, costs or {}, cams=cams)

@@ -68,7 +68,7 @@ def test_what_was_measured_is_a_table_too(make):
 
 def test_what_glands_rest_on_is_said(make):
     page = Page(make(cams=("glands", "cam"), methods=("none", "crf")).report())
-    words, said = page.words(), "Where things are comes from what a gland looks like"
+    words, said = page.words(), "know where things are from what a gland looks like"
     assert said in words and "Glands by stain and shape, CRF 2 81.2" in words
     assert said not in Page(make(methods=("none",)).report()).words()
 

@@ -7,7 +7,7 @@ import yaml
 
 from workflow.lib.evidence.cam_quality import quality_table
 from workflow.lib.jobs.job import run
-from workflow.lib.jobs.names import PERMUTED, SUPERVISED
+from workflow.lib.jobs.names import PERMUTED, SEEDED, SUPERVISED
 from workflow.lib.jobs.shard import Shard
 from workflow.lib.jobs.tables import read_table, write_table
 from workflow.lib.jobs.units import manifest
@@ -82,8 +82,9 @@ def write_report(
     counts = summary.confusion_counts(numbers, config["labels"]["level"], classes)
     jobs = read_usage(Path("logs", config["study"]))
     tested = {slide: row["fold"] for slide, row in study.tested.items()}
-    costs = measure(jobs, tested, cams=study.cams)
-    compared = compare_methods(measured, study.methods, costs)
+    mixed = SEEDED if config["refine_masks"]["evidence_share"] > 0 else ()
+    costs = measure(jobs, tested, cams=study.cams, mixed=mixed)
+    compared = compare_methods(measured, study.methods, costs, cams=study.cams)
     write_table(methods, COLUMNS, compared)
     page = render(
         TEMPLATE,

@@ -53,18 +53,21 @@ def read_methods(results: Path) -> list[dict]:
     """The rows of `compare_methods` of a study, from its metrics, splits and records of jobs."""
     metrics = read_table(results / "metrics.tsv")
     measured = (row["method"] for row in metrics if row["level"] == "pixel")
-    cams = {m: _cam(results, m) for m in {m.removesuffix(PERMUTED) for m in measured}}
+    made = {m: _recipe(results, m) for m in {m.removesuffix(PERMUTED) for m in measured}}
+    cams = {method: recipe.get("made_of", {}).get("cam", "cam") for method, recipe in made.items()}
+    mixed = [m for m, recipe in made.items() if recipe.get("settings", {}).get("evidence_share")]
     base = next((cam for method, cam in cams.items() if method != cam), "cam")
     placed = read_table(results / "splits.tsv")
     tested = {row["slide"]: row["fold"] for row in placed if row["split"] == "test"}
     usage = read_usage(results.absolute().parents[1] / "logs" / results.name)
-    return compare_methods(metrics, name_methods(cams, base), measure(usage, tested, cams=cams))
+    costs = measure(usage, tested, cams=cams, mixed=mixed)
+    return compare_methods(metrics, name_methods(cams, base), costs, cams=cams)
 
 
-def _cam(results: Path, method: str) -> str:
-    """The method of the maps that a method of the study shows or builds on."""
+def _recipe(results: Path, method: str) -> dict:
+    """The recipe of refine_masks for a method of the study; empty where it is not there."""
     index = next(iter(sorted((results / "refined" / method).glob("fold*/*.json"))), None)
-    return json.loads(index.read_text())["recipe"]["made_of"]["cam"] if index else "cam"
+    return json.loads(index.read_text())["recipe"] if index else {}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Methods side by side: which number stands in which cell, and in which order rows stand."""
 
-from tests.lib.compared import NAMES, classified, compare, pixels, row
+from tests.lib.compared import CAMS, NAMES, classified, compare, pixels, row
 from workflow.lib.jobs.names import PERMUTED
 from workflow.lib.measures.method_tables import (
     COLUMNS,
@@ -48,20 +48,28 @@ def test_the_best_of_labels_comes_first_and_who_was_shown_where_last():
     ]  # the last has nothing of it
 
 
+def test_what_builds_on_glands_knows_their_place_from_stain_and_shape():
+    pixel = [pixels(method, 50.0) for method in ("none", "negev", "unet")]
+    rows = compare(*pixel, cams=CAMS | dict.fromkeys(("none", "negev", "unet"), "glands"))
+    told = {row["method"]: row["learns_from"] for row in rows}
+    assert told == {"none": "stain and shape", "negev": "stain and shape", "unet": "pixel masks"}
+    assert rows[-1]["method"] == "unet"
+
+
 def test_what_was_not_measured_stays_empty():
-    rows = compare_methods([row("pxap", 50.0, "none", ci=False)], NAMES, {})
+    rows = compare_methods([row("pxap", 50.0, "none", ci=False)], NAMES, {}, cams=CAMS)
     (found,) = rows
     missing = ("pxap_low", "dice", "miou_high", "auroc", "pxap_chance", "seconds_per_image")
     assert [found[name] for name in missing] == [None] * 6
     assert (found["images_timed"], found["devices"], found["training_hours"]) == (0, "", None)
     assert chance_text(rows) == "not defined"
-    assert compare_methods(classified(), NAMES, {}) == []
+    assert compare_methods(classified(), NAMES, {}, cams=CAMS) == []
 
 
 def test_permuted_labels_stay_with_the_name():
     rows = [one | {"method": one["method"] + PERMUTED} for one in pixels("none", 50.0)]
     auroc = [one | {"method": one["method"] + PERMUTED} for one in classified()]
-    (found,) = compare_methods([*rows, *auroc], NAMES, {})
+    (found,) = compare_methods([*rows, *auroc], NAMES, {}, cams=CAMS)
     assert (found["name"], found["auroc"]) == ("CAM, unrefined, permuted labels", 0.5)
 
 

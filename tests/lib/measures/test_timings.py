@@ -32,8 +32,8 @@ RECORDS = [
 ]
 
 
-def cost(method, records=RECORDS, cam="cam"):
-    return measure(records, TESTED, cams={method: cam})[method]
+def cost(method, records=RECORDS, cam="cam", mixed=()):
+    return measure(records, TESTED, cams={method: cam}, mixed=mixed)[method]
 
 
 def test_an_image_goes_through_the_cam_of_its_fold_refinement_and_stitching():
@@ -46,6 +46,18 @@ def test_an_image_goes_through_the_cam_of_its_fold_refinement_and_stitching():
 def test_a_method_that_looks_at_the_tiles_alone_needs_no_cam():
     """a: 0.125 + 1, b: 0.25 + 1; c.1 was never refined in a job that left a record."""
     assert cost("negev") == Cost(1.1875, 2, None, ("cuda",))
+
+
+def test_a_decoder_mixed_with_its_evidence_needs_that_too():
+    """a: 1 + 0.125 + 1, b: 2 + 0.25 + 1."""
+    assert cost("negev", mixed=["negev"]).seconds == (2.125 + 3.25) / 2
+
+
+def test_glands_are_mapped_before_they_are_cut():
+    cut = record("make_cams", "glands.fold0.shard-1", "cpu", a=1.0, b=2.0)
+    assert cost("none", [*RECORDS, cut], cam="glands").images == 0
+    mapped = record("map_glands", "shard-1", a=4.0, b=8.0)
+    assert cost("none", [*RECORDS, cut, mapped], cam="glands").seconds == (5.75 + 10.75) / 2
 
 
 def test_training_is_the_mean_of_folds_classifier_and_decoder():

@@ -17,17 +17,23 @@ COLUMNS = (
     *(f"{name}{end}" for name in QUANTITIES for end in ("", "_low", "_high")),
     *("seconds_per_image", "images_timed", "training_hours", "devices"),
 )
-LABELS, POINTS, MASKS = "labels", "points", "pixel masks"  # what a method learns from
+# What a method knows the place of things from. The last two are more than labels.
+LABELS, SHAPES, POINTS, MASKS = "labels", "stain and shape", "points", "pixel masks"
 
 Row = Mapping[str, str]
 
 
 def compare_methods(
-    metrics: Sequence[Row], names: Mapping[str, str], costs: Mapping[str, Cost]
+    metrics: Sequence[Row],
+    names: Mapping[str, str],
+    costs: Mapping[str, Cost],
+    *,
+    cams: Mapping[str, str],
 ) -> list[dict]:
     """One row with COLUMNS per method of `names` that was measured, the best of labels first.
 
     metrics: of a study; a method of permuted labels is called so. names: method -> its name.
+    cams: method -> the method of the maps that it shows or builds on.
 
     PxAP is of 100, and by chance it is the share of foreground; Dice of the foreground and mean IoU
     are at Otsu's threshold of the validation slides. Intervals are those of `metrics`, over
@@ -54,7 +60,7 @@ def compare_methods(
             {
                 "method": method,
                 "name": name + PERMUTED * permuted,
-                "learns_from": _teacher(method),
+                "learns_from": _teacher(method, cams[method]),
                 "slides": int(own["pxap"]["n"]),
                 "pixel_masks_used": max(int(row["pixel_masks_used"] or 0) for row in pixels),
                 "pxap_chance": _number(own.get("pxap_chance"), "value"),
@@ -96,7 +102,7 @@ def seconds_text(seconds: float | None) -> str:
     """
     if seconds is None:
         return "not measured"
-    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:#.2g}"
+    return f"{seconds:.0f}" if seconds >= 9.95 else f"{seconds:#.2g}"
 
 
 def chance_text(rows: Sequence[Mapping]) -> str:
@@ -107,13 +113,17 @@ def chance_text(rows: Sequence[Mapping]) -> str:
 
 
 def rank(row: Mapping) -> tuple:
-    """Where a row stands: methods that learn from labels first, by PxAP; undefined ones last."""
+    """Where a row stands: methods that need labels at most first, by PxAP; undefined ones last."""
     pxap = row["pxap"]
-    return row["learns_from"] != LABELS, pxap is None, -(pxap or 0)
+    return row["learns_from"] in (POINTS, MASKS), pxap is None, -(pxap or 0)
 
 
-def _teacher(method: str) -> str:
-    return MASKS if method in SUPERVISED else POINTS if method == "points" else LABELS
+def _teacher(method: str, cam: str) -> str:
+    if method in SUPERVISED:
+        return MASKS
+    if method == "points":
+        return POINTS
+    return SHAPES if cam == "glands" else LABELS
 
 
 def _labelled(metrics: Sequence[Row]) -> Row | None:

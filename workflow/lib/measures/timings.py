@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from workflow.lib.jobs.names import SPREADING, UNLEARNT, UNRELATED
@@ -26,27 +26,35 @@ class Cost:
 
 
 def measure(
-    records: Iterable[Mapping], tested: Mapping[str, str], *, cams: Mapping[str, str]
+    records: Iterable[Mapping],
+    tested: Mapping[str, str],
+    *,
+    cams: Mapping[str, str],
+    mixed: Collection[str] = (),
 ) -> dict[str, Cost]:
     """Method -> what it costs.
 
     records: of jobs: rule, key, device, unit_seconds. tested: slide -> the fold that tests it.
-    cams: method -> the method of the maps that it shows or builds on.
+    cams: method -> the method of the maps that it shows or builds on. mixed: methods that have a
+    share of the maps that they learnt from (refine_masks.evidence_share).
 
     An image begins with its tiles and ends with its stitched heatmap: the map of where the
-    classifier looks, if the method reads it, the refinement, the stitching. The median leaves out
+    classifier looks, and that of glands behind it, if the method reads it, the refinement, the
+    stitching. The median leaves out
     what a job does once, with its first image: loading the networks and warming up. An image counts
     only if all of its way was measured. Training is that of the classifier and of the decoder; one
     that was continued after an interruption counts from there.
     """
     records = list(records)
     times = _gather(records)
-    return {method: _cost(method, cam, records, times, tested) for method, cam in cams.items()}
+    read = {m: cam for m, cam in cams.items() if m in SPREADING or m in mixed}
+    return {m: _cost(m, read.get(m), records, times, tested) for m in cams}
 
 
 def _cost(
-    method: str, cam: str, records: list[Mapping], times: Times, tested: Mapping[str, str]
+    method: str, cam: str | None, records: list[Mapping], times: Times, tested: Mapping[str, str]
 ) -> Cost:
+    """cam: the method of the maps that it reads; None if it looks at the tiles alone."""
     ways = [_way(method, cam, slide, fold, times) for slide, fold in tested.items()]
     measured = [sum(way) for way in ways if None not in way]
     folds = set(tested.values())
@@ -62,11 +70,11 @@ def _cost(
     )
 
 
-def _way(method: str, cam: str, slide: str, fold: str, times: Times) -> list[float | None]:
+def _way(method: str, cam: str | None, slide: str, fold: str, times: Times) -> list[float | None]:
     """What each stage took of an image's way, None where it was not measured."""
     stages = [("refine_masks", method, f"fold{fold}"), ("stitch_heatmap", method)]
-    if method in SPREADING:
-        stages.append(("make_cams", cam, f"fold{fold}"))
+    stages += [("make_cams", cam, f"fold{fold}")] if cam else []
+    stages += [("map_glands",)] if cam == "glands" else []
     return [times.get(stage, {}).get(slide) for stage in stages]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.measures.method_tables import (
-    LABELS,
+    MASKS,
+    POINTS,
     QUANTITIES,
     chance_text,
     estimate_text,
@@ -38,8 +39,8 @@ def describe_methods(
     rows = [_row(row) for row in compared]
     return {
         "titles": [TITLES[name] for name in QUANTITIES],
-        "labels": [row for row in rows if row["learns_from"] == LABELS],
-        "marked": [row for row in rows if row["learns_from"] != LABELS],
+        "labels": [row for row in rows if row["learns_from"] not in (POINTS, MASKS)],
+        "marked": [row for row in rows if row["learns_from"] in (POINTS, MASKS)],
         "chance": chance_text(compared),
         "timing": _timing(compared),
         "thresholds": threshold_table(metrics, study.methods),
