@@ -172,3 +172,16 @@ def test_conda_environment_holds_what_a_script_imports(script):
     needed = third_party(reachable(script))
     name = "learning.yaml" if "torch" in needed else "imaging.yaml"
     assert needed <= set(conda(name))
+
+
+def rules():
+    """Rule -> the conda file that it names."""
+    text = "\n".join(file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk"))
+    blocks = re.split(r"^rule (\w+):", text, flags=re.MULTILINE)[1:]
+    found = zip(blocks[::2], blocks[1::2], strict=True)
+    return {rule: re.search(r"envs/(\w+\.yaml)", block).group(1) for rule, block in found}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_the_conda_environment_of_a_rule_holds_what_its_script_imports(script):
+    assert third_party(reachable(script)) <= set(conda(rules()[script.stem]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.scripts import cohort
-from workflow.lib.evidence.glands import GlandTiles
+from workflow.lib.evidence.gland_tiles import GlandTiles
 from workflow.lib.jobs.units import manifest
 from workflow.lib.tiles.stores import Tiles, open_group
 

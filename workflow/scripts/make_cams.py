@@ -14,7 +14,7 @@ from workflow.lib.cohort.sheet import Slide
 from workflow.lib.evidence.cam_makers import CamMaker
 from workflow.lib.evidence.cams import CamTally, evidence_class
 from workflow.lib.evidence.consistency import Evidence
-from workflow.lib.evidence.glands import GlandTiles
+from workflow.lib.evidence.gland_tiles import GlandTiles
 from workflow.lib.jobs.devices import prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit

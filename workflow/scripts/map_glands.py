@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from workflow.lib.cohort.sheet import Slide
-from workflow.lib.evidence.glands import BLOCK_CELLS, gland_blocks, map_shape
+from workflow.lib.evidence.glands import block_cells, gland_bands, map_shape
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.tiles.stores import LOSSLESS, Tiles, create_group
@@ -29,17 +29,19 @@ def map_glands(
     """
 
     def work(slide: Slide, folder: Path) -> dict:
-        store = Tiles(tiles.parent / slide.slide / "tiles.zarr")
+        store, side = Tiles(tiles.parent / slide.slide / "tiles.zarr"), block_cells(cell_px)
+        shape = map_shape(store, cell_px)
         found = create_group(folder / "glands.zarr", {"cell_px": cell_px}).create_array(
             "glands",
-            shape=map_shape(store, cell_px),
-            chunks=(BLOCK_CELLS, BLOCK_CELLS),
+            shape=shape,
+            chunks=(side, side),
+            shards=(side, -(-shape[1] // side) * side),  # a band: each is written once
             dtype="float16",
             compressors=LOSSLESS,
             fill_value=0,
             dimension_names=("y", "x"),
         )
-        blocks = gland_blocks(
+        bands = gland_bands(
             store,
             cell_px=cell_px,
             blur_um=blur_um,
@@ -47,8 +49,8 @@ def map_glands(
             max_lumen_um2=max_lumen_um2,
             wall_um=wall_um,
         )
-        for row, col, block in blocks:
-            found[row : row + block.shape[0], col : col + block.shape[1]] = block
+        for row, band in bands:
+            found[row : row + len(band)] = band
         height, width = found.shape
         log.info("%s: glands mapped on %d x %d cells.", slide.slide, height, width)
         return {"cell_um": store.attrs["mpp"] * cell_px}

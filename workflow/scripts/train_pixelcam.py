@@ -67,6 +67,14 @@ def train_pixelcam(
         )
         seeds = np.bincount(sides, minlength=2).tolist()
         log.info("%d foreground and %d background locations of %d tiles.", *seeds[::-1], len(drawn))
+        cuts = {"background": f"below {background}", "foreground": f"at {foreground}"}
+        for count, (side, cut) in zip(seeds, cuts.items(), strict=True):
+            if not count:
+                raise ValueError(
+                    f"Fold {fold} has no {side} to learn from: evidence of {len(drawn)} training "
+                    f"tiles is nowhere {cut}; look at the class activation maps, or move "
+                    f"train_pixelcam.{side}"
+                )
         fit_linear(model, features, sides, penalty=penalty)
         facts = {"masks": [], "trained_on": bag.tiles.slides, "chosen_on": []}
         facts |= {"precision": "fp32", "chosen_by": "nothing to choose: the fit has one solution"}

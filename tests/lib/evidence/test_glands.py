@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from workflow.lib.evidence import glands
-from workflow.lib.evidence.glands import GlandTiles, gland_blocks, gland_map
+from workflow.lib.evidence.gland_tiles import GlandTiles
+from workflow.lib.evidence.glands import gland_bands, gland_map
 from workflow.lib.tiles.stores import Tiles, create_group, create_tiles, write_rows
 
 LUMENS = {"min_lumen_um2": 8, "max_lumen_um2": 60, "wall_um": 2}
@@ -95,9 +96,8 @@ BLOCKS = {"cell_px": 2, "blur_um": 1.0, "min_lumen_um2": 16, "max_lumen_um2": 10
 
 
 def pieced(store, **options):
-    found = np.full(glands.map_shape(store, options["cell_px"]), np.nan, np.float32)
-    for row, col, block in gland_blocks(store, **options):
-        found[row : row + block.shape[0], col : col + block.shape[1]] = block
+    found = np.concatenate([band for _, band in gland_bands(store, **options)])
+    assert found.shape == glands.map_shape(store, options["cell_px"])
     return found
 
 
@@ -111,10 +111,22 @@ def test_blocks_are_the_map_of_the_whole_slide(tmp_path, monkeypatch):
         red[(apart < radius + 3) & (apart >= radius)] = 40
     store = a_slide(tmp_path, red)
     whole = pieced(store, **BLOCKS)
-    monkeypatch.setattr(glands, "BLOCK_CELLS", 10)
+    monkeypatch.setattr(glands, "BLOCK_PX", 20)
     parts = pieced(store, **BLOCKS)
     assert np.isfinite(whole).all() and whole.std() > 0.1
     assert parts == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_tile_that_could_not_be_read_is_no_lumen(tmp_path):
+    """Of 256 um2 amid dark tissue it would be one, and its neighbours the wall of a gland."""
+    wide = BLOCKS | {"blur_um": 0.0, "max_lumen_um2": 400}
+    store = a_slide(tmp_path, np.full((48, 48), 55, np.uint8), bad=[4])
+    found = pieced(store, **wide)
+    assert found[:8] == pytest.approx((200 / 255) / 2) and found[16:] == pytest.approx(found[0, 0])
+    white = np.full((48, 48), 55, np.uint8)
+    white[16:32, 16:32] = 255
+    (tmp_path / "read").mkdir()
+    assert pieced(a_slide(tmp_path / "read", white), **wide)[7, 12] == pytest.approx(200 / 255)
 
 
 def test_what_no_tile_shows_is_white(tmp_path):

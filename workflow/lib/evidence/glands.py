@@ -13,22 +13,22 @@ Classes do not differ in it: it says where glands are and not of which class the
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from skimage.morphology import area_closing
 
-from workflow.lib.tiles.stores import Tiles, open_group
+from workflow.lib.tiles.stores import Tiles
 
-BLOCK_CELLS = 512  # side of what is mapped at a time; with its margin some 10 MB whatever the slide
+BLOCK_PX = 2048  # side of what is mapped at a time: with margins of 300 um at 0.25 um per pixel it
+# takes some 300 MB, whatever the slide
 
-Block = tuple[int, int, np.ndarray]  # first row and column, the map (h, w)
+Band = tuple[int, np.ndarray]  # first row, the map (h, W)
 
 
 def gland_map(
     darkness: np.ndarray,
+    seen: np.ndarray | None = None,
     *,
     cell_um: float,
     min_lumen_um2: float,
@@ -37,6 +37,7 @@ def gland_map(
 ) -> np.ndarray:
     """Evidence of glands (h, w) float32 in 0..1 from darkness (h, w) in 0..1, cells of `cell_um`.
 
+    seen: (h, w) bool, where tissue was looked at; a gap between tiles is pale, and no lumen.
     min_lumen_um2, max_lumen_um2: the areas of what counts as a lumen; smaller is a gap between
     nuclei, larger is glass or stroma. wall_um: how far a gland reaches beyond its lumen.
     """
@@ -50,38 +51,48 @@ def gland_map(
     # Cells that touch at a corner alone let nothing out: a wall is closed by 8-connected cells.
     small = area_closing(darkness, least, connectivity=1)
     closed = area_closing(small, largest, connectivity=1)
-    return (closed + cv2.dilate(closed - small, disc(wall_um / cell_um))) / 2
+    lumens = closed - small
+    if seen is not None:
+        lumens[~seen] = 0
+    return (closed + cv2.dilate(lumens, disc(wall_um / cell_um))) / 2
 
 
-def gland_blocks(
+def gland_bands(
     store: Tiles, *, cell_px: int, blur_um: float, max_lumen_um2: float, **lumens: float
-) -> Iterator[Block]:
-    """The gland map of a slide in blocks of cells of `cell_px` store px, row by row.
+) -> Iterator[Band]:
+    """The gland map of a slide in cells of `cell_px` store px, in bands of `block_cells` rows.
 
     The darkness of red is blurred by a Gaussian of `blur_um` and averaged over cells. What no tile
-    covers, and tiles that could not be read, are white. Blocks overlap while they are mapped, so
+    covers, and tiles that could not be read, are white. Bands are mapped in blocks that overlap, so
     that lumens up to a length of twice the side of the largest one come out as in one piece.
     """
-    cell_um = store.attrs["mpp"] * cell_px
+    cell_um, side = store.attrs["mpp"] * cell_px, block_cells(cell_px)
     reach_um = lumens["wall_um"] + 4 * blur_um + 2 * math.sqrt(max_lumen_um2)
     margin = math.ceil(reach_um / cell_um)
     rows, cols = shape = map_shape(store, cell_px)
-    for row in range(0, rows, BLOCK_CELLS):
-        for col in range(0, cols, BLOCK_CELLS):
+    for row in range(0, rows, side):
+        band = np.zeros((min(side, rows - row), cols), np.float32)
+        for col in range(0, cols, side):
             first = [max(0, at - margin) for at in (row, col)]
-            last = [
-                min(side, at + BLOCK_CELLS + margin)
-                for at, side in zip((row, col), shape, strict=True)
-            ]
+            last = [min(n, at + side + margin) for at, n in zip((row, col), shape, strict=True)]
             sides = [(end - start) * cell_px for start, end in zip(first, last, strict=True)]
-            red = read_red(store, [at * cell_px for at in first], sides)
+            red, seen = read_red(store, [at * cell_px for at in first], sides)
+            if not seen.any():
+                continue
             found = gland_map(
                 darken(red, cell_px=cell_px, blur_px=blur_um / store.attrs["mpp"]),
+                seen.reshape(len(seen) // cell_px, cell_px, -1, cell_px).any(axis=(1, 3)),
                 cell_um=cell_um,
                 max_lumen_um2=max_lumen_um2,
                 **lumens,
-            )
-            yield row, col, found[row - first[0] :, col - first[1] :][:BLOCK_CELLS, :BLOCK_CELLS]
+            )[row - first[0] :, col - first[1] :]
+            band[:, col : col + side] = found[: len(band), :side]
+        yield row, band
+
+
+def block_cells(cell_px: int) -> int:
+    """Side of a block in cells."""
+    return max(1, BLOCK_PX // cell_px)
 
 
 def map_shape(store: Tiles, cell_px: int) -> tuple[int, int]:
@@ -89,12 +100,14 @@ def map_shape(store: Tiles, cell_px: int) -> tuple[int, int]:
     return tuple(-(-store.attrs[side] // cell_px) for side in ("height_px", "width_px"))
 
 
-def read_red(store: Tiles, corner_px: list[int], shape_px: list[int]) -> np.ndarray:
-    """The red of a slide (h, w) uint8 from its tiles, white where there is none.
+def read_red(
+    store: Tiles, corner_px: list[int], shape_px: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The red of a slide (h, w) uint8 from its tiles, white without one, and where there is one.
 
     corner_px: (y, x) of the region in store px.
     """
-    canvas = np.full(shape_px, 255, np.uint8)
+    canvas, seen = np.full(shape_px, 255, np.uint8), np.zeros(shape_px, bool)
     side, corner = store.attrs["tile_px"], np.asarray(corner_px)
     places = store.positions_px - corner
     near = ((places > -side) & (places < np.asarray(shape_px))).all(axis=1) & ~store.bad
@@ -104,7 +117,8 @@ def read_red(store: Tiles, corner_px: list[int], shape_px: list[int]) -> np.ndar
             there.append(slice(max(0, start), min(length, start + side)))
             here.append(slice(max(0, -start), min(side, length - start)))
         canvas[tuple(there)] = tile[tuple(here)]
-    return canvas
+        seen[tuple(there)] = True
+    return canvas, seen
 
 
 def darken(red: np.ndarray, *, cell_px: int, blur_px: float) -> np.ndarray:
@@ -112,33 +126,6 @@ def darken(red: np.ndarray, *, cell_px: int, blur_px: float) -> np.ndarray:
     dark = 1 - red.astype(np.float32) / 255
     dark = cv2.GaussianBlur(dark, (0, 0), blur_px) if blur_px > 0 else dark
     return dark.reshape(len(dark) // cell_px, cell_px, -1, cell_px).mean(axis=(1, 3))
-
-
-class GlandTiles:
-    """The gland map in the unit of map_glands, cut into the tiles of its slide.
-
-    shape: (h, w) in cells of a tile. A call with `rows` gives their maps (B, h, w) float32 in 0..1.
-    """
-
-    def __init__(self, unit: Path, store: Tiles) -> None:
-        group = open_group(unit / "glands.zarr")
-        self.cells, self.cell_px = group["glands"], group.attrs["cell_px"]
-        self.shape = (store.attrs["tile_px"] // self.cell_px,) * 2
-        self.positions_px = store.positions_px
-
-    def __call__(self, rows: slice) -> torch.Tensor:
-        tiles = [self._cut(*position) for position in self.positions_px[rows].tolist()]
-        return torch.from_numpy(np.stack(tiles))
-
-    def _cut(self, top_px: int, left_px: int) -> np.ndarray:
-        """Between the cells of the map where the corner of the tile is no multiple of theirs."""
-        (y, below), (x, beside) = (divmod(at, self.cell_px) for at in (top_px, left_px))
-        side = self.shape[0] + 1
-        found = self.cells[y : y + side, x : x + side].astype(np.float32)
-        found = np.pad(found, [(0, side - length) for length in found.shape], mode="edge")
-        below, beside = below / self.cell_px, beside / self.cell_px
-        found = (1 - below) * found[:-1] + below * found[1:]
-        return (1 - beside) * found[:, :-1] + beside * found[:, 1:]
 
 
 def disc(radius: float) -> np.ndarray:
