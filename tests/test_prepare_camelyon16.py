@@ -151,6 +151,28 @@ def test_what_is_there_is_kept_and_another_choice_is_made_anew(prepared, monkeyp
     assert written == ["test_001.tif", "test_001.tif"]
 
 
+def test_drafts_of_a_killed_command_go(prepared):
+    folder, out, _ = prepared
+    stale = [out / part / "test_001.99.part" for part in ("mosaics", "masks", "patches")]
+    for file in stale:
+        file.touch()
+    assert main([str(folder), str(out)]) == 0
+    assert not any(file.exists() for file in stale)
+
+
+def test_a_count_far_from_the_published_one_is_told(prepared, monkeypatch, caplog):
+    folder, out, _ = prepared  # 5 metastatic patches to train, 2 to test
+    monkeypatch.setattr(prepare_camelyon16, "PUBLISHED", {"train": 5, "test": 3})
+    assert main([str(folder), str(out)]) == 0
+    told = [
+        r for r in caplog.records if r.name == "prepare_camelyon16" and r.levelname == "WARNING"
+    ]
+    assert [r.getMessage() for r in told] == [
+        "test: 2 metastatic patches are far from the published 3. 1 test slides count as normal "
+        "because they have no annotation. Check that all slides and all XML files are there."
+    ]
+
+
 @pytest.mark.parametrize(
     "names, said",
     [

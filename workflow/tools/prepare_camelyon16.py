@@ -10,7 +10,8 @@ lib/cohort/patch_rule.py says which patches of 512 px at level 0 count. Those of
 side by side in one picture, a mosaic, because they share label, patient and split: the workflow
 then has 400 slides and not 50,000, and every patch is one tile. The second folder gets slides.tsv,
 mosaics/, masks/, areas/ and patches/ (for every mosaic: row, column, where the patch was, how much
-of it is metastasis): about 25 GB. A stopped command goes on where it was.
+of it is metastasis): about 25 GB. When a stopped command is given again, finished mosaics are kept
+and the search for patches is repeated.
 """
 
 import argparse
@@ -47,6 +48,8 @@ log = logging.getLogger("prepare_camelyon16")
 
 NAME = re.compile(r"(normal|tumor|test)_\d{3}")
 LEFT_OUT = {"test_114"}
+PUBLISHED = {"train": 16_603, "test": 7_832}  # metastatic patches; Rony et al., MELBA 2023
+NEAR = 0.05  # of that number: what tissue and annotations read otherwise may change
 MPP = 0.243  # um: of most slides. Utrecht's have 0.226; a patch is 512 px, whatever it measures
 TISSUE_MPP = 8.0  # um; of the thumbnail on which tissue is found
 SHEET = ("slide", "path", "patient", "label", "mpp", "mask", "tissue", "split")
@@ -88,6 +91,10 @@ def main(arguments: list[str]) -> int:
 def prepare_camelyon16(folder: Path, out: Path, *, seed: int) -> None:
     """Write mosaics, masks and the sheet; raises ValueError for a folder without what it takes."""
     scans = find_scans(folder)
+    for part in ("mosaics", "masks", "areas", "patches"):
+        (out / part).mkdir(parents=True, exist_ok=True)
+        for stale in (out / part).glob("*.part"):  # of a command that was killed
+            stale.unlink()
     found = {
         scan.name: find_candidates(scan)
         for scan in tqdm(scans, desc="looking for patches", unit="slide")
@@ -100,12 +107,22 @@ def prepare_camelyon16(folder: Path, out: Path, *, seed: int) -> None:
             names = [name for name, item in part.items() if (item.marked is not None) == marked]
             count = sum(len(chosen[name]) for name in names)
             log.info("%s: %d %s patches of %d slides.", split, count, kind, len(names))
-    for part in ("mosaics", "masks", "areas", "patches"):
-        (out / part).mkdir(parents=True, exist_ok=True)
+            if marked and abs(count - PUBLISHED[split]) > NEAR * PUBLISHED[split]:
+                _warn(split, count, scans)
     used = [scan for scan in scans if len(chosen[scan.name])]
     for scan in tqdm(used, desc="writing mosaics", unit="slide"):
         write_patches(scan, found[scan.name], chosen[scan.name], out)
     write_table(out / "slides.tsv", SHEET, map(_row, used))
+
+
+def _warn(split: str, count: int, scans: list[Scan]) -> None:
+    """Say that metastatic patches are missing, or too many, and what that may come from."""
+    bare = sum(scan.split == "test" and scan.drawing is None for scan in scans)
+    why = f"{bare} test slides count as normal because they have no annotation. "
+    log.warning(
+        "%s: %d metastatic patches are far from the published %d. %sCheck that all slides and all "
+        "XML files are there.", split, count, PUBLISHED[split], why if split == "test" else "",
+    )  # fmt: skip
 
 
 def find_scans(folder: Path) -> list[Scan]:

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from workflow.lib.jobs import job
+from workflow.lib.jobs import devices, job
 from workflow.lib.jobs.shard import Shard
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
     """Runs a job in which units are made, and gives the record that it leaves."""
+    monkeypatch.setattr(devices, "choose", lambda named: named)  # any machine has any device
     (tmp_path / "slides.tsv").write_text("slide\tpath\tpatient\ns1\ts1.bin\tp1\n")
     compute = {"device": "cpu", "batch": 8, "check_timeout_s": 9, "check_memory_mb": 512}
     config = {"slides": str(tmp_path / "slides.tsv"), "weights": None, "compute": compute}
@@ -27,8 +28,10 @@ def run(tmp_path):
         output=Named(tiles=str(tmp_path / "tiles.json")),
     )
 
-    def run(*units, takes=0.01, fails=False):
-        def stage(*, shard: Shard):
+    def run(*units, takes=0.01, fails=False, device="cpu"):
+        compute["device"] = device
+
+        def stage(*, shard: Shard, device: str):
             for unit in units:
                 shard.timed(unit, lambda folder: time.sleep(takes))(None)
             if fails:
@@ -63,6 +66,15 @@ def test_what_a_unit_took_is_kept_until_it_is_made_again(run):
     run("b", takes=0.05)
     assert seconds(run)["a"] == first["a"] and seconds(run)["b"] >= 0.05
     assert json.loads(run.record.read_text())["key"] == "none.fold0.s1"
+
+
+def test_times_are_of_the_device_beside_them(run):
+    run("a", "b")
+    first = seconds(run)
+    run(device="cuda")  # nothing was made there
+    assert seconds(run) == first and json.loads(run.record.read_text())["device"] == "cpu"
+    run("b", device="cuda")
+    assert list(seconds(run)) == ["b"] and json.loads(run.record.read_text())["device"] == "cuda"
 
 
 def test_a_torn_record_is_begun_anew(run):

@@ -78,6 +78,11 @@ def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments:
         device = choose(device)
     made = arguments["shard"].seconds if "shard" in arguments else {}
     file = log_file.with_suffix(".run.json")
+    known, made_on = _known(file)
+    if known and not made:
+        device = made_on  # the times are of that one
+    elif made_on != device:
+        known = {}  # times of two devices are not one cost
     record = {
         "rule": rule,
         "key": key,
@@ -87,17 +92,18 @@ def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments:
         "threads": arguments.get("threads", 1),
         "host": socket.gethostname(),
         "device": device,
-        "unit_seconds": _known(file) | {unit: round(took, 4) for unit, took in made.items()},
+        "unit_seconds": known | {unit: round(took, 4) for unit, took in made.items()},
     }
     file.write_text(json.dumps(record) + "\n")
 
 
-def _known(file: Path) -> dict[str, float]:
-    """What units took when earlier runs of a job made them."""
+def _known(file: Path) -> tuple[dict[str, float], str | None]:
+    """What units took when earlier runs of a job made them, and on which device."""
     try:
-        return json.loads(file.read_text()).get("unit_seconds", {})
+        record = json.loads(file.read_text())
+        return record.get("unit_seconds", {}), record.get("device")
     except (OSError, ValueError, AttributeError):  # the first run, or a killed one left it torn
-        return {}
+        return {}, None
 
 
 def _peak_kb() -> int:
