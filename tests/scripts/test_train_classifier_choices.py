@@ -57,10 +57,10 @@ def test_the_cams_choose_among_all_epochs_and_the_masks_are_counted(root, monkey
     )
 
 
-def test_an_edited_mask_chooses_anew_and_one_of_a_tested_slide_does_not(root):
+def test_an_edited_mask_chooses_anew_and_one_of_another_slide_does_not(root):
     unit = train(root, "edited", **CHOOSE, epochs=1)
     before = manifest(unit)["recipe"]
-    train(root, "edited", MASKS | {"p3": 7}, **CHOOSE, epochs=1)
+    train(root, "edited", MASKS | {"p1": 7, "p3": 7}, **CHOOSE, epochs=1)  # learnt from, tested
     assert manifest(unit)["recipe"] == before
     train(root, "edited", MASKS | {"p2": 7}, **CHOOSE, epochs=1)
     assert manifest(unit)["recipe"] != before

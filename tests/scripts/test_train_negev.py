@@ -130,6 +130,18 @@ def test_masks_of_validation_slides_choose_the_epoch_and_are_counted(trained, mo
     assert manifest(refined / "p3")["facts"]["masks"] == ["p2"]
 
 
+def test_an_edited_mask_trains_anew_only_where_it_is_looked_at(trained):
+    study, known = trained[0], {"p1": 255, "p2": 255, "p3": 255}
+    choose = {"out": "e", "choose_by": "masks", "masks": 6, "epochs": 1}
+    unit = train(study, known=known, **choose)
+    before, index = manifest(unit)["recipe"], unit.with_suffix(".json")
+    train(study, known=known | {"p1": 7}, **choose)  # a training slide's
+    assert manifest(unit)["recipe"] == before
+    assert json.loads(index.read_text())["recipe"]["slides"]["p1"] == "7"  # as Snakemake knows it
+    train(study, known=known | {"p2": 7}, **choose)
+    assert manifest(unit)["recipe"] != before
+
+
 def test_without_masks_of_validation_slides_there_is_no_choice(trained):
     with pytest.raises(ValueError, match="Fold 0 has no validation slide .* choose_by to labels"):
         train(trained[0], out="n", known={"p1": 1, "p3": 1}, choose_by="masks", masks=6)

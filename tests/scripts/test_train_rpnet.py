@@ -86,6 +86,8 @@ def test_masks_choose_the_epoch_by_what_the_bank_of_that_epoch_gives(trained, mo
     assert facts["masks"] == ["p2"] and facts["best_epoch"] == 2
     assert events == ["filled", "judged", "filled", "judged", "filled"]
     assert weights(chosen) == weights(folder)  # the second epoch is the last as well
+    train(study, out="chosen", known={"p1": 255, "p2": 255}, choose_by="masks", masks=6)
+    assert len(events) == 5  # a mask of a training slide is not looked at
 
 
 def test_interrupted_and_resumed_gives_the_same_bytes(trained, monkeypatch):

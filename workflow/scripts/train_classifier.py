@@ -74,6 +74,7 @@ def train_classifier(
     clusters = assignments[0].parent if assignments else None
     own = tile_labels[0].parent if tile_labels else None
     placed = in_fold(read_table(splits), fold, "train", "val")
+    held = in_fold(read_table(splits), fold, "val")  # of other slides no mask is looked at
 
     def open_split(split: str) -> TileBag:
         rows = [row for row in placed.values() if row["split"] == split]
@@ -105,10 +106,10 @@ def train_classifier(
 
         def judge() -> float:
             how = {"negative": negative, "scale": cam_scale, "batch": batch_size, "device": where}
+            how["folder"] = work / "chosen"
             label = {slide: row["label"] for slide, row in placed.items()}
             return choice.pxap(lambda s, *bag: plain_evidence(model, *bag, label=label[s], **how))
 
-        read = {slide: shard.recipe["slides"].get(slide) for slide in sorted(placed)}
         outcome = train(
             model,
             training,
@@ -126,7 +127,7 @@ def train_classifier(
             seed=seed,
             device=where,
             work=work,
-            key=make_key(shard.recipe, placed, sources, read, computed, fold),
+            key=make_key(shard.recipe, placed, sources, shard.facts(placed, held), computed, fold),
             judge=judge if choice else None,
             judged_by=choice.chosen_by if choice else "",
         )
@@ -146,7 +147,7 @@ def train_classifier(
         return {**outcome, **sizes, **told}
 
     made_of = [source for source in (folder, splits, learnt, clusters, own) if source]
-    commit(classifier, shard, fit, upstream=made_of, only=set(placed))
+    commit(classifier, shard, fit, upstream=made_of, only=set(placed), read=held)
     shutil.rmtree(work, ignore_errors=True)
 
 

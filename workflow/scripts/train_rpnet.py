@@ -112,6 +112,7 @@ def train_rpnet(
         classifier=trained,
         splits=splits,
         placed=placed,
+        read=in_fold(placed.values(), fold, "val"),  # of other slides no mask is looked at
         sources=[evidence],
         epochs=epochs,
         precision=precision,

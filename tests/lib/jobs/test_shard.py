@@ -203,6 +203,17 @@ def test_a_model_is_made_from_the_slides_it_uses_only(tmp_path):
     assert len(made) == 2
 
 
+def test_a_model_is_made_anew_by_facts_of_slides_that_it_reads(tmp_path):
+    model, made, changed = tmp_path / "models" / "fold0.json", [], shard("a", "b")
+    changed.recipe["slides"]["b"] = "another mask"
+    assert changed.facts(["b", "a"], {"a"}) == {"a": "i", "b": None}
+    for given in (shard("a", "b"), changed):
+        commit(model, given, made.append, only={"a", "b"}, read={"a"})
+        assert len(made) == 1 and json.loads(model.read_text())["recipe"] == given.recipe
+    commit(model, changed, made.append, only={"a", "b"}, read={"b"})
+    assert len(made) == 2
+
+
 def test_buckets_do_not_move_slides_when_one_is_added():
     names = [f"s{i:04d}" for i in range(300)]
     before = assign_shards(names, 50)

@@ -169,9 +169,11 @@ def test_a_judge_goes_on_where_it_was(tmp_path):
     assert torch.equal(weights(second), weights(whole)) and second.epoch == 5
 
 
-def test_without_validation_tiles_nobody_is_asked(tmp_path):
-    outcome = run(Line(validates=False), tmp_path, judge=lambda: 1 / 0)
-    assert outcome["best_epoch"] == 6 and not outcome["validated"]
+def test_a_judge_chooses_where_no_loss_can_be_told(tmp_path):
+    words = [80.0, 10.0]
+    outcome = run(Line(validates=False), tmp_path, epochs=2, judge=iter(words).__next__)
+    assert outcome["best_epoch"] == 1 and outcome["validated"]
+    assert [(r["loss"], r["pxap"]) for r in outcome["curves"][1::2]] == [(None, w) for w in words]
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_slides_and_keeps_the_last_good_epoch(tmp_path):

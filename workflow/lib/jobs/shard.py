@@ -35,6 +35,14 @@ class Shard:
     recipe: dict
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
+    def facts(self, slides: Iterable[str], read: Collection[str] | None = None) -> dict:
+        """What the recipe knows of each of `slides`; None of one whose own files are not read.
+
+        read: the slides whose own files are read; None where those of all are.
+        """
+        known = self.recipe["slides"]
+        return {s: known.get(s) if read is None or s in read else None for s in sorted(slides)}
+
     def timed(self, unit: str, work: Callable[..., dict | None]) -> Callable[..., dict | None]:
         """`work`, which notes how long it took when it is done."""
 
@@ -118,10 +126,12 @@ def commit(
     *,
     upstream: Sequence[Path] = (),
     only: Collection[str] | None = None,
+    read: Collection[str] | None = None,
 ) -> None:
     """Make one unit that is not a slide's (a model, a montage): the folder `index` without .json.
 
     A stage folder in `upstream` stands for the units of the shard's slides (of those in `only`).
+    What the recipe knows of a slide counts where it is in `read`, if that is given.
     """
     slides = [slide for slide in shard.slides if only is None or slide.slide in only]
     sources = []
@@ -131,7 +141,7 @@ def commit(
         else:
             units = {slide.slide: identify(source, slide.slide) for slide in slides}
             sources.append([source.name, digest(units)])
-    slides_read = {key: shard.recipe["slides"].get(key) for key in sorted(s.slide for s in slides)}
+    slides_read = shard.facts((slide.slide for slide in slides), read)
     made_from = {**shard.recipe, "slides": slides_read, "upstream": sources}
     record = make_unit(index.with_suffix(""), made_from, shard.timed(index.stem, work), None)
     _write_index(index, shard, {index.stem: record})

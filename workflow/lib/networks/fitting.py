@@ -72,7 +72,8 @@ def fit(
     One epoch of warm-up, then a cosine to zero over `epochs`; it stops early after `patience`
     epochs without a lower validation loss. Without validation tiles, or when `patience` is None,
     it trains all epochs and keeps the last. `judge`, where it is given, says how well the network
-    places, in evaluation (PxAP): then the epoch with the highest is the best, not the lowest loss.
+    places, in evaluation (PxAP): then the epoch with the highest is the best, not the lowest loss,
+    and it chooses without validation tiles as well.
 
     `work` is a folder for the checkpoint after each epoch: a second call with the same `key`
     goes on from there, bitwise as if it had not stopped (on a CPU with the same number of
@@ -108,13 +109,15 @@ def fit(
             _check_finite(steepness, "training gradient", lesson.names(indices), epoch)
             optimiser.step()
         rate = optimiser.param_groups[0]["lr"]
-        rows = [{"epoch": epoch + 1, "split": "train", **lesson.recall(), "lr": rate}]
+        told = lesson.recall()
+        rows = [{"epoch": epoch + 1, "split": "train", **told, "lr": rate}]
         model.eval()
         seen = lesson.validate()
         if seen is not None:
             _check_finite(seen["loss"], "validation loss", lesson.validation_names(), epoch)
-            if judge:
-                rows[0]["pxap"], seen["pxap"] = None, judge()
+        if judge:  # slides whose pixels are known can be without evidence, and so without a loss
+            rows[0]["pxap"], seen = None, (seen or dict.fromkeys(told)) | {"pxap": judge()}
+        if seen is not None:
             rows.append({"epoch": epoch + 1, "split": "val", **seen, "lr": rate})
         log.info("Epoch %d of %d: %s.", epoch + 1, epochs, _sentence(rows))
         validated = patience is not None and seen is not None
@@ -186,7 +189,7 @@ def _check_finite(value: float, what: str, slides: list[str], epoch: int) -> Non
 
 def _sentence(rows: list[dict]) -> str:
     """A row as words: loss first, and accuracy where the lesson has one."""
-    told = [[name for name in ("loss", "accuracy") if name in row] for row in rows]
+    told = [[name for name in ("loss", "accuracy") if row.get(name) is not None] for row in rows]
     return ", ".join(
         " ".join([row["split"], *(f"{name} {row[name]:.3f}" for name in names)])
         for row, names in zip(rows, told, strict=True)

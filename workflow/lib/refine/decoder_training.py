@@ -1,7 +1,7 @@
 """What methods of the refine stage that learn have in common: from a lesson to a unit on disk."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,15 +56,17 @@ def train_decoder(
     device: str,
     threads: int,
     work: Path,
+    read: Collection[str] | None = None,
 ) -> None:
     """Write the unit of `method` and `fold`: weights, what they are, and the curves of training.
 
     teach(device, precision) gives what to learn, only if the unit is not there yet.
     classifier: the unit that the method starts from; placed: rows of splits.tsv of the slides that
     it may look at; sources: stage folders and units that it reads. `work` is a folder to resume
-    from, which another mask or other points of a slide make anew as well.
+    from, which another mask or other points of a slide make anew as well; of the slides in `read`,
+    where not all that are placed are read beyond their tiles.
     """
-    read = {slide: shard.recipe["slides"].get(slide) for slide in sorted(placed)}
+    facts_read = shard.facts(placed, read)
 
     def make(unit: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
@@ -77,7 +79,7 @@ def train_decoder(
             patience=taught.patience,
             seed=seed,
             work=work,
-            key=make_key(shard.recipe, placed, sources, read, used, fold),
+            key=make_key(shard.recipe, placed, sources, facts_read, used, fold),
             judge=taught.judge,
         )
         taught.finish()
@@ -92,5 +94,5 @@ def train_decoder(
         taught.lesson.model.cpu().save(unit, {**facts, **about}, trained_on=identity)
         return facts
 
-    commit(decoder, shard, make, upstream=[splits, *sources], only=set(placed))
+    commit(decoder, shard, make, upstream=[splits, *sources], only=set(placed), read=read)
     shutil.rmtree(work, ignore_errors=True)
