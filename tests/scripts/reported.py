@@ -28,10 +28,10 @@ CONFIG = {
     "split_patients": {"group_by": "patient"},
     "tile_slide": {"tile_px": TILE_PX, "mpp": 1},
     "classify_tiles": {"pooling": "top_k"},
+    "refine_masks": {"evidence_share": 0},
     "stitch_heatmap": {"polygon_threshold": 0.5},
 }
-for stage in ("classifier", "negev", "rpnet"):
-    CONFIG[f"train_{stage}"] = {"choose_by": "labels"}
+CONFIG |= {f"train_{name}": {"choose_by": "labels"} for name in ("classifier", "negev", "rpnet")}
 
 
 class Finished:

@@ -107,7 +107,7 @@ def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
 
 def test_points_are_pixel_labels_too(make):
     words = Page(make(methods=("none", "points")).report()).words()
-    assert "Points learnt from points marked on training slides. The other methods" in words
+    assert "Points learnt from points marked on training slides. Such rows say" in words
     assert "pixel masks of training slides" not in words
 
 
