@@ -98,7 +98,7 @@ EDITS = {
         lambda s: s.edit_config("compute", check_timeout_s=500, check_memory_mb=5000),
         set(),
     ),
-    "threads": (lambda s: edit(s, "workflow/rules/refine.smk", "threads: 4", "threads: 1"), set()),
+    "threads": (lambda s: edit(s, "workflow/rules/decode.smk", "threads: 4", "threads: 1"), set()),
     "memory": (lambda s: edit(s, "workflow/rules/tile.smk", "memory(1500)", "memory(99)"), set()),
     "every file touched": (touch_everything, set()),
     "a comment and a docstring in a library module": (
