@@ -63,7 +63,7 @@ def tile_slide(
         limit = _bad_limit(spec, len(kept), max_bad_tiles)
         # A bad tile costs two reads, with its neighbours and alone: `limit` ends it, not the reader
         reads = int(2 * limit) + MORE_READS
-        with open_reader(slide.path, mpp=facts["mpp"], max_bad_reads=reads) as reader:
+        with open_reader(slide.path, mpp=facts["mpp"], max_bad_reads=reads, direct=True) as reader:
             pixels = _pixels(slide, reader, spec, positions[kept], blur, bad, limit, max_bad_tiles)
             store = create_tiles(
                 folder / "tiles.zarr",
@@ -79,8 +79,8 @@ def tile_slide(
         for name, row in rows.items():
             write_rows(store, name, row)
         log.info(
-            "%s: %d of %d tiles hold tissue, at %g um per pixel; %d unreadable.",
-            *(slide.slide, len(kept), len(positions), mpp, bad.sum()),
+            "%s: %d of %d tiles hold tissue, at %g um per pixel; %d unreadable. %s read it.",
+            *(slide.slide, len(kept), len(positions), mpp, bad.sum(), reader.backend),
         )
         return {
             "tiles": len(kept),
@@ -89,6 +89,7 @@ def tile_slide(
             "bad": int(bad.sum()),
             "mpp": mpp,
             "scale": spec.scale,
+            "backend": reader.backend,
         }
 
     visit(tiles, shard, work, upstream=[checks.parent, tissue.parent])

@@ -18,6 +18,7 @@ from workflow.lib.slides.formats import SlideFile, check_size, open_file
 from workflow.lib.slides.images import YX
 from workflow.lib.slides.pixel_sizes import choose
 from workflow.lib.slides.surveys import Survey, survey
+from workflow.lib.slides.tiled_tiffs import TiledTiffFile, read_directly
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ class SlideReader:
     """
 
     def __init__(
-        self, path: Path, file: SlideFile, *, mpp: float, mpp_source: str, max_bad_reads: int
+        self,
+        path: Path,
+        file: SlideFile | TiledTiffFile,
+        *,
+        mpp: float,
+        mpp_source: str,
+        max_bad_reads: int,
     ) -> None:
         self.path = path
         self.mpp = mpp
@@ -78,12 +85,19 @@ class SlideReader:
         slide are white. Raises BadPixels when the region cannot be decoded, Quarantine E_TILE when
         that happened too often and E_IO when the file changed or went away.
         """
-        return self.read_stored(origin_px0, shape_px, level)[0]
+        return self._read(origin_px0, shape_px, level)[0]
 
     def read_stored(
         self, origin_px0: YX, shape_px: YX, level: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `read`, and (h, w) bool: which pixels the file really stores."""
+        rgb, stored = self._read(origin_px0, shape_px, level)
+        return rgb, np.ones(rgb.shape[:2], bool) if stored is None else stored
+
+    def _read(
+        self, origin_px0: YX, shape_px: YX, level: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `read_stored`; None where all pixels are stored."""
         if not 0 <= level < len(self.levels):
             raise ValueError(f"{self.path.name} has no level {level}; it has {len(self.levels)}")
         # A caller's mistake must not pass for a damaged tile below.
@@ -91,12 +105,14 @@ class SlideReader:
         if min(shape_px) < 0:
             raise ValueError(f"A region of {shape_px} px cannot be read; sides are 0 or more")
         try:
-            rgba = self._file.read(origin_px0, shape_px, level)
+            rgba = self._file.read(origin_px0, shape_px, level)  # or RGB, nothing transparent
         except Exception as error:  # a damaged tile makes decoders raise anything
             raise self._blame(error, origin_px0, level) from error
+        if rgba.shape[2] == 3:
+            return rgba, None
         alpha = rgba[..., 3]
         if rgba.size and rgba.view("<u4").min() >= 0xFF000000:  # alpha is 255 everywhere
-            return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.ones(alpha.shape, bool)
+            return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), None
         backdrop = self._backdrop(origin_px0, shape_px, level)
         weight = alpha[..., None].astype(np.float32) / 255
         rgb = rgba[..., :3] * weight + backdrop * (1 - weight)
@@ -153,12 +169,14 @@ def open_reader(
     max_side_px0: int | None = None,
     allow_fluorescence: bool = True,
     max_bad_reads: int = 200,
+    direct: bool = False,
 ) -> SlideReader:
     """Open a slide. `mpp` (um per level-0 pixel, from the sheet) overrides what the file says.
 
     The limits are check_slide's; later stages open slides that passed it and give none. After
     `max_bad_reads` unreadable regions the slide is given up: enough for surveys, and tile_slide
-    gives as many as its own limit needs.
+    gives as many as its own limit needs. `direct` decodes stored JPEG tiles past OpenSlide: the
+    same pixels and failures, sooner.
 
     Raises Quarantine: E_IO, E_EMPTY, E_FORMAT, E_COMPANION, E_DIM, E_MPP, E_ZSTACK, E_MODALITY.
     """
@@ -168,6 +186,7 @@ def open_reader(
         if file.fluorescence and not allow_fluorescence:
             raise Quarantine("E_MODALITY", f"{path.name}: the file says it is fluorescence.")
         chosen, source = choose(path.name, mpp, file.pixel_sizes, mpp_min=mpp_min, mpp_max=mpp_max)
+        file = read_directly(path, file) if direct else file
         return SlideReader(path, file, mpp=chosen, mpp_source=source, max_bad_reads=max_bad_reads)
     except BaseException:
         file.close()

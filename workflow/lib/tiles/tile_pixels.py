@@ -59,8 +59,11 @@ def read_tile(reader: Reader, spec: TileSpec, position: Sequence[int]) -> np.nda
     Raises BadPixels when the slide's file is damaged there.
     """
     level, factor = _resolution(reader, spec)
-    tile = np.empty((spec.tile_px, spec.tile_px, 3), np.uint8)
     side = max(1, math.floor((math.sqrt(REGION_PX) - 1) / factor))
+    if spec.tile_px <= side:
+        shape = (spec.tile_px, spec.tile_px)
+        return _read(reader, level, factor, (int(position[0]), int(position[1])), shape)
+    tile = np.empty((spec.tile_px, spec.tile_px, 3), np.uint8)
     for top in range(0, spec.tile_px, side):
         for left in range(0, spec.tile_px, side):
             part = tile[top : top + side, left : left + side]
@@ -74,11 +77,14 @@ def read_tiles(
 ) -> Iterator[np.ndarray | None]:
     """The tiles at `positions` (N, 2), in order, (t, t, 3) uint8; None where the file is damaged.
 
-    Neighbours in a row are decoded together, up to a fixed number of pixels. Where that fails,
-    each is read alone: damage costs the tiles that it touches.
+    Neighbours in a row are resampled together, up to a fixed number of pixels. Where that fails,
+    each is read alone: damage costs the tiles that it touches. Tiles that are pixels of the level
+    as they are come one by one: readers keep what they decoded, and nothing is copied twice.
     """
     level, factor = _resolution(reader, spec)
     most = math.floor(REGION_PX / (spec.tile_px * factor) / factor)  # width in store px
+    if factor == 1 and float(reader.levels[level].downsample).is_integer():
+        most = 0
     for run in _runs(positions, spec.tile_px, most):
         corner, width = run[0], int(run[-1, 1] - run[0, 1]) + spec.tile_px
         if len(run) > 1:
@@ -127,6 +133,8 @@ def _read(
     # The reader is asked in its own level-0 px and rounds them to the same px of the level.
     origin_px0 = tuple(round(begin * reader.levels[level].downsample) for begin in first)
     region = reader.read(origin_px0, (last[0] - first[0], last[1] - first[1]), level)
+    if factor == 1:
+        return region
     return resample(region, (start[0] - first[0], start[1] - first[1]), factor, shape)
 
 
