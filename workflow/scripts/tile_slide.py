@@ -13,6 +13,7 @@ from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.units import manifest
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.slides.slides import SlideReader, open_reader
+from workflow.lib.slides.tiled_tiffs import read_directly
 from workflow.lib.tiles.stores import create_tiles, write_rows
 from workflow.lib.tiles.tile_pixels import blur_score, read_tiles
 from workflow.lib.tiles.tiling import TileSpec, grid, origins, tissue_fraction
@@ -63,7 +64,9 @@ def tile_slide(
         limit = _bad_limit(spec, len(kept), max_bad_tiles)
         # A bad tile costs two reads, with its neighbours and alone: `limit` ends it, not the reader
         reads = int(2 * limit) + MORE_READS
-        with open_reader(slide.path, mpp=facts["mpp"], max_bad_reads=reads, direct=True) as reader:
+        with open_reader(
+            slide.path, mpp=facts["mpp"], max_bad_reads=reads, through=read_directly
+        ) as reader:
             pixels = _pixels(slide, reader, spec, positions[kept], blur, bad, limit, max_bad_tiles)
             store = create_tiles(
                 folder / "tiles.zarr",

@@ -5,14 +5,18 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-import simplejpeg
 import tifffile
 
 from tests.lib.mutators import aperio, damage_tiles, drop_tiles, good, picture, point_beyond
+from tests.lib.tiles.test_tiling import make_spec
 from workflow.lib.jobs.verdicts import BadPixels
-from workflow.lib.slides import tiled_tiffs
-from workflow.lib.slides.slides import open_reader
-from workflow.lib.slides.tiled_tiffs import whole_jpeg
+from workflow.lib.slides import jpeg_tiles, tiled_tiffs
+from workflow.lib.slides.jpeg_tiles import splice
+from workflow.lib.slides.resampling import resample
+from workflow.lib.slides.slides import SlideReader, open_reader
+from workflow.lib.slides.tiled_tiffs import read_directly
+from workflow.lib.tiles.tile_pixels import read_tiles
+from workflow.lib.tiles.tiling import grid
 
 REAL = Path(__file__).parents[3] / "../shared/data/slides/CMU-1-Small-Region.svs"
 REGIONS = [(0, 0, 64, 64), (64, 128, 64, 64), (3, 5, 64, 64), (0, 0, 300, 420), (250, 300, 50, 120)]
@@ -55,15 +59,19 @@ def rgb_tiles(path: Path) -> Path:
 def _stripped(tile: np.ndarray) -> bytes:
     # The numbers of RGB themselves, without the segment that would say so.
     data = imagecodecs.jpeg8_encode(tile, level=90, colorspace="RGB", outcolorspace="RGB")
-    return whole_jpeg(data, b"\xff\xd8")
+    start, spliced = splice(data, b"\xff\xd8", (64, 64))
+    return spliced + data[len(start) :]
+
+
+def fast(slide: Path) -> SlideReader:
+    return open_reader(slide, mpp=0.5, through=read_directly)
 
 
 def read(slide: Path, regions: list, level: int = 0) -> tuple[list, list]:
     """(pixels or None, stored) of regions by OpenSlide, and by the tiles."""
     found = []
-    for direct in (False, True):
-        with open_reader(slide, mpp=0.5, direct=direct) as reader:
-            assert reader.backend == ("libjpeg-turbo" if direct else "openslide")
+    for reader in (open_reader(slide, mpp=0.5), fast(slide)):
+        with reader:
             rows = []
             for y, x, height, width in regions:
                 try:
@@ -87,12 +95,15 @@ MAKERS = [good, svs, rgb_tiles, lambda path: good(path, subsampling=(1, 1))]
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_regions_are_those_of_openslide_bit_by_bit(make: object, tmp_path: Path) -> None:
-    same(make(tmp_path / "slide.tif"), REGIONS + OUTSIDE)
+    slide = make(tmp_path / "slide.tif")
+    with fast(slide) as reader:
+        assert reader.backend == "libjpeg-turbo"
+    same(slide, REGIONS + OUTSIDE)
 
 
 def test_colours_are_those_of_the_source(tmp_path: Path) -> None:
     for make in (good, svs, rgb_tiles):
-        with open_reader(make(tmp_path / "slide.tif"), direct=True) as reader:
+        with fast(make(tmp_path / "slide.tif")) as reader:
             found = reader.read((0, 0), (300, 420)).astype(int)
         assert abs(found.mean((0, 1)) - picture().mean((0, 1))).max() < 2
 
@@ -104,11 +115,13 @@ def test_levels_are_read_and_places_between_their_pixels_left_to_openslide(tmp_p
 
 
 def test_openslide_is_not_asked_for_what_the_tiles_give(tmp_path: Path) -> None:
-    with open_reader(good(tmp_path / "slide.tif"), direct=True) as reader:
+    with fast(good(tmp_path / "slide.tif")) as reader:
         first = reader.read((64, 64), (64, 64))
         reader._file._judge.read = None  # a call would be an error
         assert np.array_equal(reader.read((64, 64), (64, 64)), first)
         assert np.array_equal(reader.read((60, 60), (68, 68))[4:, 4:], first)
+        corner, stored = reader.read_stored((290, 400), (20, 30))
+        assert stored.sum() == 10 * 20 and (corner[~stored] == 255).all()
         assert reader.bad_reads == 0
 
 
@@ -145,13 +158,16 @@ def test_flipped_bits_pass_or_fail_as_they_do_for_openslide(tmp_path: Path) -> N
 def test_a_level_whose_colours_differ_is_left_to_openslide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiled_tiffs, "_YCBCR", 2)
-    monkeypatch.setattr(tiled_tiffs, "_RGB", 6)  # every tile is now taken for the other
-    same(good(tmp_path / "slide.tif"), REGIONS)
+    monkeypatch.setattr(jpeg_tiles, "_YCBCR", 2)
+    monkeypatch.setattr(jpeg_tiles, "_RGB", 6)  # every tile is now taken for the other
+    slide = good(tmp_path / "slide.tif")
+    same(slide, REGIONS)
+    with fast(slide) as reader:
+        assert reader.backend == "openslide"
 
 
 def test_other_slides_stay_with_openslide(tmp_path: Path) -> None:
-    with open_reader(good(tmp_path / "slide.tif", compression=None), direct=True) as reader:
+    with fast(good(tmp_path / "slide.tif", compression=None)) as reader:
         assert reader.backend == "openslide"
 
 
@@ -159,10 +175,11 @@ def test_neighbours_share_decoded_tiles_within_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiled_tiffs, "_CACHE_BYTES", 4 * 64 * 64 * 3)
-    with open_reader(good(tmp_path / "slide.tif"), direct=True) as reader:
+    with fast(good(tmp_path / "slide.tif")) as reader:
         reader.read((0, 0), (64, 64))
-        decoded, inner = [], reader._file._decode
-        reader._file._decode = lambda grid, index: decoded.append(index) or inner(grid, index)
+        tiles, decoded = reader._file._levels[0], []
+        inner = tiles.decode
+        tiles.decode = lambda index: decoded.append(index) or inner(index)
         for x in (10, 20, 74):
             reader.read((0, x), (64, 64))
         assert decoded == [0, 1, 2]
@@ -170,16 +187,35 @@ def test_neighbours_share_decoded_tiles_within_a_bound(
         assert len(reader._file._cache) == 4
 
 
-def test_spliced_jpegs_open_in_any_decoder_and_others_are_refused() -> None:
-    data = simplejpeg.encode_jpeg(np.full((16, 16, 3), (200, 30, 90), np.uint8), quality=95)
-    assert data[6:10] == b"JFIF"
-    plain = whole_jpeg(data, b"\xff\xd8" + tiled_tiffs._ADOBE + b"\x01")
-    assert b"JFIF" not in plain
-    assert abs(simplejpeg.decode_jpeg(plain).astype(int) - (200, 30, 90)).max() <= 3
-    with pytest.raises(ValueError, match="do not begin"):
-        whole_jpeg(b"\0" * 40, b"")
-    with pytest.raises(ValueError, match="no scan"):
-        whole_jpeg(data[:40], b"")
+@pytest.mark.parametrize("make", MAKERS)
+def test_halves_are_means_of_the_pixels_of_openslide(make: object, tmp_path: Path) -> None:
+    slide = make(tmp_path / "slide.tif")
+    with fast(slide) as reader, open_reader(slide, mpp=0.5) as judge:
+        for y, x, height, width in [(0, 0, 32, 32), (0, 0, 150, 210), (7, 45, 90, 33)]:
+            whole = judge.read((2 * y, 2 * x), (2 * height, 2 * width))
+            half = reader.read_half((y, x), (height, width))
+            assert np.array_equal(half, resample(whole, (0, 0), 2.0, (height, width)))
+        assert judge.read_half((0, 0), (8, 8)) is None
+
+
+def test_halves_that_tiles_do_not_give_are_left_to_read(tmp_path: Path) -> None:
+    with fast(damage_tiles(good(tmp_path / "slide.tif"), tiles=[9])) as reader:
+        assert reader.read_half((32, 0), (32, 32)) is not None
+        for y, x, height, width in [(32, 64, 32, 32), (-1, 0, 8, 8), (0, 200, 8, 11), (0, 0, 0, 4)]:
+            assert reader.read_half((y, x), (height, width)) is None
+        assert reader.bad_reads == 0
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 1.37])
+def test_tiles_are_the_same_with_and_without(scale: float, tmp_path: Path) -> None:
+    slide = damage_tiles(svs(tmp_path / "slide.tif"), tiles=[9])
+    spec = make_spec(300, 420, slide_mpp=0.5, mpp=0.5 * scale, tile_px=48, stride_px=40)
+    with fast(slide) as reader, open_reader(slide, mpp=0.5) as judge:
+        found, wanted = (list(read_tiles(r, spec, grid(spec))) for r in (reader, judge))
+    assert [tile is None for tile in found] == [tile is None for tile in wanted]
+    assert any(tile is None for tile in found)
+    for one, other in zip(found, wanted, strict=True):
+        assert one is other is None or np.array_equal(one, other)
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real slide CMU-1-Small-Region.svs is not here")

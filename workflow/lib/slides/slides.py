@@ -5,6 +5,7 @@ vendor and levels leave a reader: no names, dates, label or macro images.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
@@ -18,7 +19,6 @@ from workflow.lib.slides.formats import SlideFile, check_size, open_file
 from workflow.lib.slides.images import YX
 from workflow.lib.slides.pixel_sizes import choose
 from workflow.lib.slides.surveys import Survey, survey
-from workflow.lib.slides.tiled_tiffs import TiledTiffFile, read_directly
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SlideReader:
     def __init__(
         self,
         path: Path,
-        file: SlideFile | TiledTiffFile,
+        file: SlideFile,
         *,
         mpp: float,
         mpp_source: str,
@@ -61,6 +61,7 @@ class SlideReader:
         self.tile_shapes: tuple[YX, ...] = file.tile_shapes
         self.bad_reads = 0
         self._file = file
+        self._half = getattr(file, "read_half", None)  # few files have one
         self._max_bad_reads = max_bad_reads
         self._stamp = stamp(path)
 
@@ -101,7 +102,8 @@ class SlideReader:
         if not 0 <= level < len(self.levels):
             raise ValueError(f"{self.path.name} has no level {level}; it has {len(self.levels)}")
         # A caller's mistake must not pass for a damaged tile below.
-        origin_px0, shape_px = (tuple(map(index, pair)) for pair in (origin_px0, shape_px))
+        origin_px0 = (index(origin_px0[0]), index(origin_px0[1]))
+        shape_px = (index(shape_px[0]), index(shape_px[1]))
         if min(shape_px) < 0:
             raise ValueError(f"A region of {shape_px} px cannot be read; sides are 0 or more")
         try:
@@ -114,9 +116,19 @@ class SlideReader:
         if rgba.size and rgba.view("<u4").min() >= 0xFF000000:  # alpha is 255 everywhere
             return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), None
         backdrop = self._backdrop(origin_px0, shape_px, level)
+        stored = alpha > 0
+        if (stored == (alpha == 255)).all():  # nothing is half transparent, as in nearly all slides
+            return np.where(stored[..., None], rgba[..., :3], backdrop.astype(np.uint8)), stored
         weight = alpha[..., None].astype(np.float32) / 255
         rgb = rgba[..., :3] * weight + backdrop * (1 - weight)
-        return rgb.round().astype(np.uint8), alpha > 0
+        return rgb.round().astype(np.uint8), stored
+
+    def read_half(self, origin_half_px: YX, shape_half_px: YX, level: int = 0) -> np.ndarray | None:
+        """Means of 2 x 2 px of a level, (h, w, 3) uint8 RGB; both arguments are in these larger px.
+
+        None where the file does not give them by itself, for whatever reason: `read` tells.
+        """
+        return self._half(origin_half_px, shape_half_px, level) if self._half else None
 
     def survey(self, max_side_px: int) -> Survey:
         """A thumbnail with what it could and could not read; see `surveys.survey`."""
@@ -169,14 +181,14 @@ def open_reader(
     max_side_px0: int | None = None,
     allow_fluorescence: bool = True,
     max_bad_reads: int = 200,
-    direct: bool = False,
+    through: Callable[[Path, SlideFile], SlideFile] | None = None,
 ) -> SlideReader:
     """Open a slide. `mpp` (um per level-0 pixel, from the sheet) overrides what the file says.
 
     The limits are check_slide's; later stages open slides that passed it and give none. After
     `max_bad_reads` unreadable regions the slide is given up: enough for surveys, and tile_slide
-    gives as many as its own limit needs. `direct` decodes stored JPEG tiles past OpenSlide: the
-    same pixels and failures, sooner.
+    gives as many as its own limit needs. `through` gets the path and the open file and returns the
+    file to read with, as `tiled_tiffs.read_directly` does; closing that one closes both.
 
     Raises Quarantine: E_IO, E_EMPTY, E_FORMAT, E_COMPANION, E_DIM, E_MPP, E_ZSTACK, E_MODALITY.
     """
@@ -186,7 +198,7 @@ def open_reader(
         if file.fluorescence and not allow_fluorescence:
             raise Quarantine("E_MODALITY", f"{path.name}: the file says it is fluorescence.")
         chosen, source = choose(path.name, mpp, file.pixel_sizes, mpp_min=mpp_min, mpp_max=mpp_max)
-        file = read_directly(path, file) if direct else file
+        file = through(path, file) if through else file
         return SlideReader(path, file, mpp=chosen, mpp_source=source, max_bad_reads=max_bad_reads)
     except BaseException:
         file.close()
