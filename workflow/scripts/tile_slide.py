@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def tile_slide(
     quality: int,
     max_upsample: float,
     max_bad_tiles: float,
+    half_db: float,
 ) -> None:
     """Write the tiles of each slide that hold at least `min_tissue` tissue, at exactly `mpp`.
 
@@ -65,7 +67,10 @@ def tile_slide(
         # A bad tile costs two reads, with its neighbours and alone: `limit` ends it, not the reader
         reads = int(2 * limit) + MORE_READS
         with open_reader(
-            slide.path, mpp=facts["mpp"], max_bad_reads=reads, through=read_directly
+            slide.path,
+            mpp=facts["mpp"],
+            max_bad_reads=reads,
+            through=partial(read_directly, half_db=half_db),
         ) as reader:
             pixels = _pixels(slide, reader, spec, positions[kept], blur, bad, limit, max_bad_tiles)
             store = create_tiles(

@@ -45,7 +45,7 @@ class FakeReader:
         self.damage = damage
         self.reads = []
 
-    def read_half(self, origin_half_px, shape_half_px, level=0):
+    def read_half(self, origin_half_px, shape_half_px, level=0, *, rough=False):
         return None
 
     def read(self, origin_px0, shape_px, level=0):

@@ -35,18 +35,23 @@ class JpegTiles:
         self._most = 6 * self.tile[0] * self.tile[1] + (1 << 16)  # bytes; no JPEG takes more
         self._start = self._spliced = b""  # what the last tile began with, and what that became
 
-    def decode(self, index: int) -> np.ndarray | None:
-        """A tile (h, w, 3) uint8 RGB, new memory; None where it is not stored, or is damaged."""
+    def decode(self, index: int, *, half: bool = False) -> np.ndarray | None:
+        """A tile (h, w, 3) uint8 RGB, new memory; None where it is not stored, or is damaged.
+
+        `half` makes it half as high and wide from the lower half of its frequencies.
+        """
         stream = self.stream(index)
         if stream is None:
             return None
-        tile = np.empty((*self.tile, 3), np.uint8)
+        height, width = (side // (1 + half) for side in self.tile)
+        tile = np.empty((height, width, 3), np.uint8)
+        smaller = {"min_factor": 2, "min_height": height, "min_width": width} if half else {}
         try:
             # Strict: what libjpeg only warns of is damage to OpenSlide, and so it is here.
-            simplejpeg.decode_jpeg(stream, "RGB", buffer=tile, strict=True)
+            found = simplejpeg.decode_jpeg(stream, "RGB", buffer=tile, strict=True, **smaller)
         except ValueError:
             return None
-        return tile
+        return tile if found.shape == tile.shape else None
 
     def stream(self, index: int) -> bytes | None:
         """A tile as a JPEG that any decoder opens; None where there is none."""

@@ -50,7 +50,6 @@ class SlideReader:
         self.mpp = mpp
         self.mpp_source = mpp_source
         self.vendor: str = file.vendor
-        self.backend: str = file.backend
         self.magnification: float | None = file.magnification
         self.colours_converted: bool = file.mislabelled_ycbcr
         self.height_px0, self.width_px0 = file.sizes[0]
@@ -78,6 +77,11 @@ class SlideReader:
 
     def close(self) -> None:
         self._file.close()
+
+    @property
+    def backend(self) -> str:
+        """What decoded the pixels so far."""
+        return self._file.backend
 
     def read(self, origin_px0: YX, shape_px: YX, level: int = 0) -> np.ndarray:
         """The region as (h, w, 3) uint8 RGB: `origin_px0` (y, x) in level-0 px, shape in level px.
@@ -123,12 +127,17 @@ class SlideReader:
         rgb = rgba[..., :3] * weight + backdrop * (1 - weight)
         return rgb.round().astype(np.uint8), stored
 
-    def read_half(self, origin_half_px: YX, shape_half_px: YX, level: int = 0) -> np.ndarray | None:
-        """Means of 2 x 2 px of a level, (h, w, 3) uint8 RGB; both arguments are in these larger px.
+    def read_half(
+        self, origin_half_px: YX, shape_half_px: YX, level: int = 0, *, rough: bool = False
+    ) -> np.ndarray | None:
+        """Means of 2 x 2 px of a level, (h, w, 3) uint8 RGB; origin and shape in these larger px.
 
-        None where the file does not give them by itself, for whatever reason: `read` tells.
+        None where the file does not give them by itself, for whatever reason: `read` tells. With
+        `rough`, only where they are cheaper than `read` for not being exact.
         """
-        return self._half(origin_half_px, shape_half_px, level) if self._half else None
+        if not self._half:
+            return None
+        return self._half(origin_half_px, shape_half_px, level, rough=rough)
 
     def survey(self, max_side_px: int) -> Survey:
         """A thumbnail with what it could and could not read; see `surveys.survey`."""

@@ -20,25 +20,30 @@ from workflow.lib.slides.resampling import halve
 
 _CACHE_BYTES = 128 << 20  # two rows of tiles of a slide 80,000 px wide
 _VENDORS = {"aperio", "generic-tiff"}  # elsewhere tiles overlap, or levels are cropped
-_WHOLE_PX = 1e-3  # px; OpenSlide blends pixels where it is asked between them
 
 
 class TiledTiffFile:
     """An open slide with the calls of the other slide files, and the very pixels of `judge`.
 
     `levels` are the tiles of the levels that it decodes by itself, from `descriptor`, which it
-    closes. `read` gives (h, w, 3) RGB there: nothing in it is transparent. For one thread; a
-    forked process may go on with its copy.
+    closes; those of `scaled` may be decoded at half their size. `read` gives (h, w, 3) RGB there:
+    nothing in it is transparent. For one thread; a forked process may go on with its copy.
     """
 
-    backend = "libjpeg-turbo"
-
-    def __init__(self, descriptor: int, judge: OpenSlideFile, levels: dict[int, JpegTiles]) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        judge: OpenSlideFile,
+        levels: dict[int, JpegTiles],
+        scaled: frozenset[int] = frozenset(),
+    ) -> None:
+        self.backend = "libjpeg-turbo"
         self.vendor, self.sizes, self.tile_shapes = judge.vendor, judge.sizes, judge.tile_shapes
         self.background, self.magnification = judge.background, judge.magnification
         self.pixel_sizes, self.fluorescence = judge.pixel_sizes, judge.fluorescence
         self.mislabelled_ycbcr = judge.mislabelled_ycbcr
         self._descriptor, self._judge, self._levels = descriptor, judge, levels
+        self._scaled = scaled
         self._cache: OrderedDict[tuple[int, int, bool], np.ndarray] = OrderedDict()
         self._held = 0  # bytes in the cache
 
@@ -50,13 +55,17 @@ class TiledTiffFile:
             region = self._edge(level, origin, shape_px) if region is None else region
         return self._judge.read(origin_px0, shape_px, level) if region is None else region
 
-    def read_half(self, origin_half_px: YX, shape_half_px: YX, level: int) -> np.ndarray | None:
+    def read_half(
+        self, origin_half_px: YX, shape_half_px: YX, level: int, *, rough: bool = False
+    ) -> np.ndarray | None:
         """Means of 2 x 2 px as (h, w, 3) uint8 RGB, in px twice as large as those of the level.
 
-        None where stored tiles alone do not give them.
+        None where stored tiles alone do not give them; with `rough`, where they have to be exact.
         """
         tiles = self._levels.get(level)
         if tiles is None or tiles.tile[0] % 2 or tiles.tile[1] % 2:
+            return None
+        if rough and level not in self._scaled:
             return None
         return self._region(level, origin_half_px, shape_half_px, half=True)
 
@@ -110,10 +119,14 @@ class TiledTiffFile:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        tile = self._levels[level].decode(index)
+        scaled = half and level in self._scaled
+        tile = self._levels[level].decode(index, half=scaled)
         if tile is None:
             return None
-        tile = halve(tile) if half else tile
+        if scaled:
+            self.backend = "libjpeg-turbo at half size"
+        elif half:
+            tile = halve(tile)
         self._cache[key] = tile
         self._held += tile.nbytes
         while self._held > _CACHE_BYTES and len(self._cache) > 1:
@@ -121,11 +134,13 @@ class TiledTiffFile:
         return tile
 
 
-def read_directly(path: Path, file: object) -> object:
+def read_directly(path: Path, file: object, *, half_db: float = 0) -> object:
     """`file`, or its fast reading where it is a slide of OpenSlide with levels of JPEG tiles.
 
     Either way it is the caller's to close, and closes `file`. Which of the two it is, is decided
-    here and once: some stored tiles of each level are compared with the pixels of OpenSlide.
+    here and once: some stored tiles of each level are compared with the pixels of OpenSlide. Where
+    they are decoded at half their size and come as near as `half_db` (PSNR) to their mean, all of
+    the level are; 0 = none are.
     """
     if not isinstance(file, OpenSlideFile) or file.vendor not in _VENDORS:
         return file
@@ -137,22 +152,23 @@ def read_directly(path: Path, file: object) -> object:
             for level, tiles in _stored(path, descriptor, file).items()
             if _agree(tiles, level, file)
         }
+        scaled = frozenset(i for i in levels if half_db and _nearness(levels[i]) >= half_db)
     except Exception:  # tifffile meets damage with every kind of error
         levels = {}
     if levels:
-        return TiledTiffFile(descriptor, file, levels)
+        return TiledTiffFile(descriptor, file, levels, scaled)
     if descriptor >= 0:
         os.close(descriptor)
     return file
 
 
 def whole_px(origin_px0: YX, sizes: tuple[YX, ...], level: int) -> YX | None:
-    """An origin in whole px of a level; None where it lies between them."""
-    (height0, width0), (height, width) = sizes[0], sizes[level]
-    downsample = (height0 / height + width0 / width) / 2
-    y, x = origin_px0[0] / downsample, origin_px0[1] / downsample
-    top, left = round(y), round(x)
-    return (top, left) if abs(y - top) < _WHOLE_PX and abs(x - left) < _WHOLE_PX else None
+    """An origin in px of a level that is a whole fraction of the first; None between its px.
+
+    There OpenSlide blends pixels.
+    """
+    (y, x), step = origin_px0, sizes[0][0] // sizes[level][0]
+    return None if y % step or x % step else (y // step, x // step)
 
 
 def _stored(path: Path, descriptor: int, file: OpenSlideFile) -> dict[int, JpegTiles]:
@@ -161,6 +177,9 @@ def _stored(path: Path, descriptor: int, file: OpenSlideFile) -> dict[int, JpegT
     with tifffile.TiffFile(path) as tiff:
         pages = [page for page in tiff.pages if page.is_tiled]
         for level, (size, tile) in enumerate(zip(file.sizes, file.tile_shapes, strict=True)):
+            step = max(file.sizes[0][0] // size[0], 1)
+            if file.sizes[0] != (step * size[0], step * size[1]):
+                continue  # OpenSlide blends nearly everywhere
             # Sizes tell levels apart; where they do not, nobody but OpenSlide knows.
             fits = [p for p in pages if (p.imagelength, p.imagewidth) == size]
             if len(fits) == 1 and (tiles := find_tiles(descriptor, fits[0], size, tile)):
@@ -169,29 +188,47 @@ def _stored(path: Path, descriptor: int, file: OpenSlideFile) -> dict[int, JpegT
 
 
 def _agree(tiles: JpegTiles, level: int, judge: OpenSlideFile) -> bool:
-    """Whether tiles look as the judge shows them. Those of most bytes have most to compare."""
+    """Whether tiles look as the judge shows them."""
+    found = [_agrees(tiles, index, level, judge) for index in _chosen(tiles)]
+    return True in found and False not in found
+
+
+def _chosen(tiles: JpegTiles) -> list[int]:
+    """Up to three stored tiles: those of most bytes have most to compare."""
     order = np.argsort(tiles.counts, kind="stable")
     stored = order[tiles.counts[order] > 0]
-    chosen = {int(stored[(len(stored) - 1) * i // 4]) for i in (2, 3, 4)} if len(stored) else ()
-    found = [_agrees(tiles, index, level, judge) for index in sorted(chosen)]
-    return True in found and False not in found
+    places = {(len(stored) - 1) * i // 4 for i in (2, 3, 4)} if len(stored) else ()
+    return [int(stored[place]) for place in sorted(places)]
+
+
+def _nearness(tiles: JpegTiles) -> float:
+    """The lowest PSNR in dB of a tile decoded at half its size, against the mean of 2 x 2 px."""
+    if tiles.tile[0] % 2 or tiles.tile[1] % 2:
+        return 0.0
+    pairs = [[tiles.decode(i, half=half) for half in (False, True)] for i in _chosen(tiles)]
+    return min(
+        (
+            cv2.PSNR(halve(whole), half)
+            for whole, half in pairs
+            if not (whole is None or half is None)
+        ),
+        default=0.0,
+    )
 
 
 def _agrees(tiles: JpegTiles, index: int, level: int, judge: OpenSlideFile) -> bool | None:
     """Whether a tile is decoded as the judge decodes it; None where either cannot."""
-    size, places = judge.sizes[level], divmod(index, tiles.columns)
-    corner = tuple(place * side for place, side in zip(places, tiles.tile, strict=True))
+    tile, places = tiles.decode(index), divmod(index, tiles.columns)
+    if tile is None:
+        return None
+    size, step = judge.sizes[level], judge.sizes[0][0] // judge.sizes[level][0]
+    corner = [place * side for place, side in zip(places, tiles.tile, strict=True)]
     height, width = (
         min(side, whole - start)
         for side, whole, start in zip(tiles.tile, size, corner, strict=True)
     )
-    downsample = (judge.sizes[0][0] / size[0] + judge.sizes[0][1] / size[1]) / 2
-    origin_px0 = tuple(round(start * downsample) for start in corner)
-    tile = tiles.decode(index)
-    if tile is None or whole_px(origin_px0, judge.sizes, level) != corner:
-        return None
     try:
-        rgba = judge.read(origin_px0, (height, width), level)
+        rgba = judge.read((corner[0] * step, corner[1] * step), (height, width), level)
     except Exception:  # whatever it is, reading that tile will say so again
         return None
     same = np.array_equal(rgba[..., :3], tile[:height, :width])

@@ -34,7 +34,12 @@ class Reader(Protocol):
     ) -> np.ndarray: ...
 
     def read_half(
-        self, origin_half_px: tuple[int, int], shape_half_px: tuple[int, int], level: int = 0
+        self,
+        origin_half_px: tuple[int, int],
+        shape_half_px: tuple[int, int],
+        level: int = 0,
+        *,
+        rough: bool = False,
     ) -> np.ndarray | None: ...
 
 
@@ -151,13 +156,25 @@ def _read(
         return reader.read((round(corner[0] * step), round(corner[1] * step)), shape, level)
     if factor == 2 and (halves := reader.read_half(corner, shape, level)) is not None:
         return halves
-    start = [side * factor for side in corner]  # in px of the level, as all below
+    if factor > 2:
+        first, extent, start = _covering(corner, factor / 2, shape)
+        if (halves := reader.read_half(first, extent, level, rough=True)) is not None:
+            return resample(halves, start, factor / 2, shape)
+    first, extent, start = _covering(corner, factor, shape)
+    # The reader is asked in its own level-0 px and rounds them to the same px of the level.
+    region = reader.read((round(first[0] * step), round(first[1] * step)), extent, level)
+    return resample(region, start, factor, shape)
+
+
+def _covering(
+    corner: Sequence[int], factor: float, shape: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
+    """The px that `shape` store px from `corner` on lie in: first, extent, and where they start."""
+    start = [side * factor for side in corner]
     first = [math.floor(begin) for begin in start]
     last = [math.ceil((side + length) * factor) for side, length in zip(corner, shape, strict=True)]
-    # The reader is asked in its own level-0 px and rounds them to the same px of the level.
-    origin_px0 = tuple(round(begin * step) for begin in first)
-    region = reader.read(origin_px0, (last[0] - first[0], last[1] - first[1]), level)
-    return resample(region, (start[0] - first[0], start[1] - first[1]), factor, shape)
+    extent = (last[0] - first[0], last[1] - first[1])
+    return tuple(first), extent, (start[0] - first[0], start[1] - first[1])
 
 
 def blur_score(pixels: np.ndarray) -> float:
