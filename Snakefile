@@ -24,6 +24,7 @@ include: "workflow/rules/stitch.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/export.smk"
 
 
 rule all:
