@@ -8,8 +8,6 @@ What other programs open, made by `snakemake export` and never by the default ta
             exports/cohort.h5ad, tiles.parquet, tiles.tsv   all tiles of the study
 """
 
-from workflow.lib.exports.layouts import FEATURES
-
 PROGRAMS = [*config["export_features"]["formats"], "qupath"] + ["asap"] * bool(METHODS)
 
 
@@ -125,7 +123,7 @@ rule gather_exports:
     log:
         f"{LOGS}/gather_exports/{{program}}.log",
     wildcard_constraints:
-        program="|".join((*FEATURES, "qupath", "asap")),
+        program="|".join(PROGRAMS),
     conda:
         "../../envs/imaging.yaml"
     params:

@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from workflow.lib.cohort.sheet import Slide
-from workflow.lib.exports.feature_files import Geometry, write_stamp, write_trident
-from workflow.lib.exports.feature_tensors import write_tensor
+from workflow.lib.exports.feature_files import (
+    Geometry,
+    write_stamp,
+    write_tensor,
+    write_trident,
+)
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.units import manifest

@@ -5,21 +5,30 @@ import os
 import shutil
 from pathlib import Path
 
-from workflow.lib.exports.layouts import file_places
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, commit
-from workflow.lib.jobs.units import usable
+from workflow.lib.jobs.units import manifest, usable
 
 log = logging.getLogger(__name__)
 
-METHODICAL = ("heatmaps", "asap_polygons")  # stages with a folder per method
+PLACES = {  # of each program: file of a unit -> where the program looks for it
+    "trident": {"trident.h5": "{slide}.h5"},
+    "clam": {"trident.h5": "h5_files/{slide}.h5", "clam.pt": "pt_files/{slide}.pt"},
+    "stamp": {"stamp.h5": "{slide}.h5"},
+    "qupath": {
+        "tiles.geojson.gz": "tiles/{slide}.geojson.gz",
+        "polygons.geojson.gz": "{method}/{slide}.geojson.gz",
+        "heatmap.ome.tif": "{method}/{slide}.ome.tif",
+    },
+    "asap": {"polygons.xml": "{method}/{slide}.xml"},
+}
 
 
 def gather_exports(units: list[Path], exports: Path, *, shard: Shard, program: str) -> None:
     """Link the files of every usable slide into the folder of `program`, under names of slides.
 
-    units: indices of the stages whose files are gathered. Links cost no space; where the file
-    system has none, files are copied.
+    units: indices of the stages whose files are gathered; a stage of a method is called like it.
+    Links cost no space; where the file system has none, files are copied.
     """
     names = [slide.slide for slide in shard.slides]
     folders = sorted({index.parent for index in units})
@@ -28,21 +37,15 @@ def gather_exports(units: list[Path], exports: Path, *, shard: Shard, program: s
     def work(folder: Path) -> dict:
         count = 0
         for source in sources:
-            for file, place in file_places(program, _stage(source.parent)).items():
-                target = folder / place.format(slide=source.name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _link(source / file, target)
+            for file in sorted(PLACES[program].keys() & manifest(source)["files"].keys()):
+                place = PLACES[program][file].format(slide=source.name, method=source.parent.name)
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                _link(source / file, folder / place)
                 count += 1
         log.info("%s: %d files of %d slides.", program, count, len({s.name for s in sources}))
         return {"program": program, "n_files": count}
 
     commit(exports, shard, work, upstream=sources)
-
-
-def _stage(folder: Path) -> tuple[str, ...]:
-    """The names of a stage: its kind, and the method where it has one."""
-    names = (folder.parent.name, folder.name)
-    return names if names[0] in METHODICAL else names[1:]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -22,9 +22,11 @@ SAID = Found(
 NOTHING = Found(None, None, None, {})
 
 
-def table(slide="a", *, tiles=TILES, found=SAID, label="tumour", site=None, fold=1):
+def table(
+    slide="a", *, tiles=TILES, found=SAID, label="tumour", site=None, fold=1, classes=CLASSES
+):
     placed = Placement(slide, "p1", label, site, fold, {0: "train", 1: "test"})
-    return make_table(placed, tiles, found, classes=CLASSES, methods=["negev"])
+    return make_table(placed, tiles, found, classes=classes, methods=["negev"])
 
 
 def empty(slide="e"):

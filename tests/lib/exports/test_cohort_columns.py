@@ -27,6 +27,13 @@ def test_observations_by_hand():
     assert all(len(column) == 6 for column in columns.values())
 
 
+def test_a_class_with_a_slash_is_a_column():
+    """HDF5 takes a slash for a folder, and AnnData refuses such names."""
+    columns = observations(table(classes=["A/B", "C"]))
+    told = [name for name in columns if name.startswith("probability")]
+    assert told == ["probability_A|B", "probability_C"]
+
+
 def test_observations_of_nothing():
     columns = observations(empty())
     assert columns["slide"].dtype == object

@@ -1,12 +1,18 @@
-"""Features in HDF5, read field by field as TRIDENT, CLAM and STAMP read them."""
+"""Features in files, read field by field as TRIDENT, CLAM and STAMP read them."""
 
 import json
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from workflow.lib.exports.feature_files import Geometry, write_stamp, write_trident
+from workflow.lib.exports.feature_files import (
+    Geometry,
+    write_stamp,
+    write_tensor,
+    write_trident,
+)
 
 GEOMETRY = Geometry(mpp=0.5, scale=2.0, tile_px=224, stride_px=200, width_px0=5000, height_px0=3000)
 UNEVEN = Geometry(
@@ -113,7 +119,23 @@ def test_features_that_are_not_one_per_tile(tmp_path, count, sentence):
         trident(tmp_path / "a.h5", np.zeros((count, 4), np.float32))
 
 
-@pytest.mark.parametrize("write", [trident, stamp])
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_tensor_loads_without_unpickling_code(tmp_path, count):
+    features = np.random.default_rng(0).standard_normal((count, 4))
+    write_tensor(tmp_path / "clam.pt", features)
+    loaded = torch.load(tmp_path / "clam.pt", weights_only=True)
+    assert (loaded.dtype, loaded.shape) == (torch.float32, (count, 4))
+    np.testing.assert_array_equal(loaded.numpy(), features.astype(np.float32))
+
+
+def tensor(path):
+    path = path.with_suffix("") / "clam.pt"  # a tensor's file holds its own name
+    path.parent.mkdir()
+    write_tensor(path, FEATURES)
+    return path
+
+
+@pytest.mark.parametrize("write", [trident, stamp, tensor])
 def test_the_same_features_give_the_same_bytes(tmp_path, write):
     first, second = write(tmp_path / "a.h5"), write(tmp_path / "b.h5")
     assert first.read_bytes() == second.read_bytes()

@@ -19,7 +19,8 @@ def observations(table: pa.Table) -> dict[str, np.ndarray]:
     """Columns of obs (N,) from a table of `tile_tables`; text as objects, None where unknown.
 
     Every fold has clusters of its own, so that a cluster is named by both: "f0c3" is cluster 3 of
-    fold 0. Of numbers that nobody knows NaN is told.
+    fold 0. Of numbers that nobody knows NaN is told. A slash, which AnnData has no names with,
+    becomes a bar, which no class is called with.
     """
     columns = {}
     for name in table.column_names:
@@ -30,7 +31,7 @@ def observations(table: pa.Table) -> dict[str, np.ndarray]:
         if pa.types.is_string(kind):
             columns[name] = np.array([*values.to_pylist(), None], object)[:-1]
         else:
-            columns[AXES.get(name, name)] = values.to_numpy(zero_copy_only=False)
+            columns[AXES.get(name, name).replace("/", "|")] = values.to_numpy(zero_copy_only=False)
     folds, clusters, of = (table[name].to_pylist() for name in NUMBERED)
     columns["fold"] = _objects(None if fold is None else str(fold) for fold in folds)
     named = zip(clusters, of, strict=True)

@@ -1,7 +1,7 @@
-"""Features of a slide as HDF5: for TRIDENT and CLAM, and for STAMP.
+"""Features of a slide: HDF5 for TRIDENT and CLAM, HDF5 for STAMP, a tensor for CLAM.
 
-The two cannot share a file: both call the places of tiles `coords`, one in whole level-0 px, the
-other in um. All bytes follow from the arrays: no time is kept.
+The first two cannot share a file: both call the places of tiles `coords`, one in whole level-0 px,
+the other in um. All bytes follow from the arrays: no time is kept.
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 
 CHUNK_ROWS = 256
 UM_OF_10X = 10.0  # um per px times magnification: what "20x" means is 0.5 um per px
@@ -51,8 +52,8 @@ def write_trident(
     blocks: consecutive rows (B, D) of the features; origins (N, 2): (y, x) in level-0 px, written
     as (x, y). Both data sets can grow, and N may be 0. Magnifications are 10 um over the pixel
     size, so that their quotient is exactly `scale`; older readers find the same pixels at level 0
-    (`patch_level`) and shrink them by `custom_downsample`. Raises ValueError when
-    the blocks are not one row per tile.
+    (`patch_level`) and shrink them by `custom_downsample`. Raises ValueError when the blocks are
+    not one row per tile.
     """
     magnification, target = (_whole(UM_OF_10X / mpp) for mpp in (geometry.mpp0, geometry.mpp))
     told = {"name": slide, "savetodir": "."}
@@ -109,6 +110,11 @@ def write_stamp(
                 "code_hash": recipe,
             }
         )
+
+
+def write_tensor(path: Path, features: np.ndarray) -> None:
+    """Write `features` (N, D) as a float32 tensor for CLAM; it loads with `weights_only`."""
+    torch.save(torch.from_numpy(np.ascontiguousarray(features, np.float32)), path)
 
 
 def _write(
