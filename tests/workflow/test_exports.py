@@ -46,7 +46,8 @@ EXPORT_EDITS = {
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A study that has nothing but what its exports need, once for this module."""
-    study = Study.make(tmp_path_factory.mktemp("exported"))
+    small = {"slides_per_shard": 8, "refine_masks": {"methods": ["none"]}}
+    study = Study.make(tmp_path_factory.mktemp("exported"), **small)
     study.run("--", "export")
     return study
 
