@@ -33,5 +33,11 @@ rule all:
         f"{RESULTS}/report.html",
 
 
+rule export:
+    input:
+        f"{RESULTS}/exports/cohort.h5ad",
+        expand(f"{RESULTS}/exports/{{program}}.json", program=PROGRAMS),
+
+
 if workflow.is_main_process:
     restore_records()

@@ -21,12 +21,6 @@ def gathered(wildcards):
     return expand(f"{RESULTS}/{{folder}}/{{shard}}.json", folder=folders, shard=SHARDS)
 
 
-rule export:
-    input:
-        f"{RESULTS}/exports/cohort.h5ad",
-        expand(f"{RESULTS}/exports/{{program}}.json", program=PROGRAMS),
-
-
 rule export_features:
     input:
         tiles=f"{RESULTS}/tiles/{{shard}}.json",
