@@ -1,5 +1,7 @@
 # make run    the environment, then the whole pipeline on the demo cohort, to results/demo/report.html
 # make test   the tests, in the same environment
+# make new-study SLIDES=folder   a slide sheet and a config for slides of your own, to be filled in
+# make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
 PYTHON ?= python3.11
@@ -7,8 +9,12 @@ CORES ?= 2
 ARGS ?=
 BIN := .venv/bin
 STUDY ?= demo
+SLIDES ?=
+NAME ?=
+CONFIG ?=
+PROFILE ?=
 
-.PHONY: env demo run test test-all lint explain verify docs clean
+.PHONY: env demo run new-study doctor test test-all lint explain verify docs clean
 
 env: .venv/ready demo
 
@@ -23,6 +29,12 @@ demo: .venv/ready
 
 run: env
 	$(BIN)/python -m workflow.tools.run --cores $(CORES) $(ARGS)
+
+new-study: .venv/ready
+	$(BIN)/python -m workflow.tools.new_study "$(SLIDES)" $(NAME)
+
+doctor: .venv/ready
+	$(BIN)/python -m workflow.tools.doctor $(if $(CONFIG),--configfile $(CONFIG)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow" $(TESTS)
