@@ -171,6 +171,7 @@ def _next(
     )
     yield "3. Type:"
     yield "   . .venv/bin/activate"
+    yield f"   python -m workflow.tools.doctor --configfile {config}    # is anything missing?"
     yield f"   python -m workflow.tools.run -n --configfile {config}    # what would be done"
     yield f"   python -m workflow.tools.run --configfile {config}       # do it"
     yield f"   The report will be results/{Path(config).parent.name}/report.html."
