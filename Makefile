@@ -2,6 +2,7 @@
 # make test   the tests, in the same environment
 # make new-study SLIDES=folder   a slide sheet and a config for slides of your own, to be filled in
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
+# make compare A=results/x B=results/y   how two studies of the same slides differ
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
 PYTHON ?= python3.11
@@ -14,7 +15,7 @@ NAME ?=
 CONFIG ?=
 PROFILE ?=
 
-.PHONY: env demo run new-study doctor test test-all lint explain verify docs clean
+.PHONY: env demo run new-study doctor compare test test-all lint explain verify docs clean
 
 env: .venv/ready demo
 
@@ -35,6 +36,9 @@ new-study: .venv/ready
 
 doctor: .venv/ready
 	$(BIN)/python -m workflow.tools.doctor $(if $(CONFIG),--configfile $(CONFIG)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+compare: .venv/ready
+	$(BIN)/python -m workflow.tools.compare_studies $(A) $(B) $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow" $(TESTS)
