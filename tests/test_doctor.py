@@ -38,7 +38,10 @@ def test_a_study_that_can_run_has_nothing_to_fix(study, capsys):
     said = "6 slides, 6 patients, 3 normal, 3 tumour; each slide its own patient: is that so?"
     assert f"ok  sheet        {said}" in lines
     assert "ok  folds        3" in lines
-    assert sum(line[4:11] == "weights" for line in lines) == 2
+    assert "ok  pixel sizes  none is known to be unfit for 1 um" in lines
+    weights = [line for line in lines if line[4:11] == "weights"]
+    used = "(extract_features, train_classifier)"
+    assert weights == [f"ok  weights      resnet18, random {used}: no file needed"]
     assert all(line.startswith("ok  ") for line in lines)
 
 
@@ -61,14 +64,35 @@ def test_what_would_stop_a_run_is_said_before_it(study, capsys, changes, fault):
     assert last == f"{len(faults)} to fix."
 
 
+def test_slides_that_a_run_would_set_aside_are_counted(study, capsys):
+    sheet = study()
+    header, *rows = sheet.read_text().splitlines()
+    cells = [row.split("\t") for row in rows]
+    for n, row in enumerate(cells):
+        row[5] = "" if n < 2 else "1.2"  # mpp
+    image = sheet.parent / "plain.PNG"
+    image.touch()
+    cells[0][1] = image.name
+    sheet.write_text("\n".join([header, *("\t".join(row) for row in cells)]) + "\n")
+    (fault,), _, _ = examine(capsys)
+    assert (
+        "1 plain images have no mpp (such as s01); 4 are coarser than 1 um (such as s03)" in fault
+    )
+    assert fault.endswith(" -> fill in the column mpp, raise tile_slide.mpp")
+    study(tile_slide={"mpp": 1.1})
+    faults, lines, _ = examine(capsys)
+    said = "1 plain images have no mpp (such as s01): these will be set aside"
+    assert faults == [] and f"ok  pixel sizes  {said}" in lines
+
+
 def test_weights_that_are_not_here_come_with_the_command(study, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     study(extract_features={"checkpoint": "imagenet"}, cluster={"method": "deepcluster"})
     faults, lines, _ = examine(capsys)
     (fault,) = faults
-    assert "resnet18 of extract_features, imagenet: not on this machine" in fault
+    assert "resnet18, imagenet (extract_features): not on this machine" in fault
     assert "python -c 'from torchvision" in fault
-    assert sum(line[4:11] == "weights" for line in lines) == 3
+    assert any("random (train_deepcluster, train_classifier)" in line for line in lines)
     study(train_classifier={"checkpoint": "mine"}, weights=str(tmp_path))
     (fault,), _, _ = examine(capsys)
     assert "There is no checkpoint 'mine'" in fault

@@ -83,7 +83,7 @@ def test_sub_folders_are_labels_and_barcodes_patients(drawn, capsys):
 def test_patients_that_nobody_knows_are_said_loudly_and_others_not(drawn, capsys):
     _, said = begin(capsys, drawn)
     assert "!!! PATIENTS: 6 of 6 names" in said and "EVERY NUMBER IS TOO GOOD" in said
-    assert "python -m workflow.tools.run -n --configfile studies/slides/config.yaml" in said
+    assert "python -m workflow.tools.run --configfile studies/slides/config.yaml" in said
     for n, slide in enumerate(sorted(drawn.iterdir())):
         slide.rename(drawn / f"patient_00{n}_node_1.tif")
     _, said = begin(capsys, drawn, "known")

@@ -30,6 +30,7 @@ from workflow.lib.jobs.machine import (
 )
 from workflow.lib.jobs.recipe import ROOT
 from workflow.lib.networks.cached_weights import fetch_command, find_weights
+from workflow.lib.slides.folders import IMAGES
 
 
 def main(arguments: list[str]) -> int:
@@ -63,6 +64,8 @@ def find(options: argparse.Namespace) -> Iterator[Finding]:
     if config:
         slides, finding = check_sheet(config)
         yield finding
+        if slides:
+            yield check_pixel_sizes(slides, config)
         if slides and any(slide.label for slide in slides):
             yield check_folds(slides, config)
         yield from check_room(Path("results"), [slide.path for slide in slides])
@@ -110,6 +113,25 @@ def check_sheet(config: dict) -> tuple[list[Slide], Finding]:
     return slides, Finding("sheet", said)
 
 
+def check_pixel_sizes(slides: list[Slide], config: dict) -> Finding:
+    """Whether slides are as fine as tiles, as far as the sheet tells without opening them."""
+    tile = config["tile_slide"]
+    plain = [s for s in slides if s.mpp is None and s.path.suffix.lower() in IMAGES]
+    coarse = [s for s in slides if s.mpp and s.mpp > tile["mpp"] * tile["max_upsample"]]
+    asides = (
+        (plain, "plain images have no mpp", "fill in the column mpp"),
+        (coarse, f"are coarser than {tile['mpp']:g} um", "raise tile_slide.mpp"),
+    )
+    found = [(f"{len(s)} {said} (such as {s[0].slide})", cure) for s, said, cure in asides if s]
+    said = (
+        "; ".join(said for said, _ in found) or f"none is known to be unfit for {tile['mpp']:g} um"
+    )
+    if (len(plain) + len(coarse)) / len(slides) <= config["max_quarantined"] or not found:
+        said += ": these will be set aside" * bool(found)
+        return Finding("pixel sizes", said)
+    return Finding("pixel sizes", said, ", ".join(cure for _, cure in found))
+
+
 def check_folds(slides: list[Slide], config: dict) -> Finding:
     """Whether patients can be divided as the config asks."""
     given = config["split_patients"]
@@ -127,10 +149,13 @@ def check_weights(config: dict) -> Iterator[Finding]:
         used["train_deepcluster"] = "backbone"
     if config["labels"]["classes"]:
         used["train_classifier"] = "backbone"
-    weights = Path(config["weights"]) if config["weights"] else None
+    starts: dict[tuple[str, str], list[str]] = {}
     for stage, key in used.items():
-        architecture, checkpoint = config[stage][key], config[stage]["checkpoint"]
-        said = f"{architecture} of {stage}, {checkpoint}"
+        start = (config[stage][key], config[stage]["checkpoint"])
+        starts.setdefault(start, []).append(stage)
+    weights = Path(config["weights"]) if config["weights"] else None
+    for (architecture, checkpoint), stages in starts.items():
+        said = f"{architecture}, {checkpoint} ({', '.join(stages)})"
         try:
             found = find_weights(architecture, checkpoint, weights)
         except (FileNotFoundError, ValueError) as error:
@@ -139,7 +164,8 @@ def check_weights(config: dict) -> Iterator[Finding]:
         if found:
             yield Finding("weights", f"{said}: {found}")
         else:
-            remedy = f"where there is a network: {fetch_command(architecture, checkpoint)}"
+            fetch = fetch_command(architecture, checkpoint)
+            remedy = f"checkpoint: random for a trial, or where there is a network: {fetch}"
             yield Finding("weights", f"{said}: not on this machine", remedy)
 
 

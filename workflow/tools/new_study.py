@@ -160,7 +160,7 @@ def _next(
     if labelled:
         yield f"   label: check it. It holds {labelled_by}."
     else:
-        yield f"   label: empty, because {labelled_by}."
+        yield f"   label: write the class of each slide. It is empty, because {labelled_by}."
     yield "   patient: check it." if guessed else "   patient: taken from the names of the slides."
     if unscaled:
         yield f"   mpp: um per pixel (0.25 at 40x), where it is empty ({len(unscaled)}):"
@@ -172,7 +172,7 @@ def _next(
     yield "3. Type:"
     yield "   . .venv/bin/activate"
     yield f"   python -m workflow.tools.doctor --configfile {config}    # is anything missing?"
-    yield f"   python -m workflow.tools.run -n --configfile {config}    # what would be done"
+    yield f"   python -m workflow.tools.explain --configfile {config}   # what would be done"
     yield f"   python -m workflow.tools.run --configfile {config}       # do it"
     yield f"   The report will be results/{Path(config).parent.name}/report.html."
 

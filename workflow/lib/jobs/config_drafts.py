@@ -92,7 +92,7 @@ def config_text(
     sides = [max(shape.height_px0, shape.width_px0) for shape in shapes]
     whole = not sides or statistics.median(sides) >= WHOLE_PX
     mpp, tile_px, mpp_why = choose_tiles(shapes)
-    why = "two at least, as in the column label, or [] for a study without labels"
+    why = "two at least, as in the column label; or [] (and level: image) for no labels"
     values = {
         "study": study,
         "study_yaml": _inline(study),
