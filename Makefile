@@ -32,13 +32,13 @@ run: env
 	$(BIN)/python -m workflow.tools.run --cores $(CORES) $(ARGS)
 
 new-study: .venv/ready
-	$(BIN)/python -m workflow.tools.new_study "$(SLIDES)" $(NAME)
+	$(BIN)/python -m workflow.tools.new_study "$(or $(SLIDES),$(error type make new-study SLIDES=folder))" $(NAME)
 
 doctor: .venv/ready
 	$(BIN)/python -m workflow.tools.doctor $(if $(CONFIG),--configfile $(CONFIG)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 compare: .venv/ready
-	$(BIN)/python -m workflow.tools.compare_studies $(A) $(B) $(ARGS)
+	$(BIN)/python -m workflow.tools.compare_studies $(or $(A),$(error type make compare A=results/x B=results/y)) $(B) $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow" $(TESTS)

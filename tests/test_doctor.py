@@ -98,6 +98,15 @@ def test_weights_that_are_not_here_come_with_the_command(study, capsys, monkeypa
     assert "There is no checkpoint 'mine'" in fault
 
 
+def test_of_a_sheet_with_many_faults_the_first_are_said(study, capsys):
+    sheet = study()
+    header, *rows = sheet.read_text().splitlines()
+    sheet.write_text("\n".join([f"{header}\tx", *(f"{row}\ty\tz" for row in rows)]))
+    (fault,), _, _ = examine(capsys)
+    assert "problems in the slide sheet; line 1: " in fault and "unknown column 'x'" in fault
+    assert fault.endswith("more lines") and len(fault.splitlines()) == 1
+
+
 def test_settings_of_the_command_line_count_and_slurm_is_asked_for(study, capsys):
     study(slides="nowhere.tsv")
     given = ["--config", "slides=cohort/slides.tsv", "--profile", "nowhere"]

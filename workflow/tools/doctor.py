@@ -32,6 +32,8 @@ from workflow.lib.jobs.recipe import ROOT
 from workflow.lib.networks.cached_weights import fetch_command, find_weights
 from workflow.lib.slides.folders import IMAGES
 
+SHOWN = 5  # lines of a sheet that are named; a run names all
+
 
 def main(arguments: list[str]) -> int:
     """Print a line for each check; the exit status is 1 where any asks for something."""
@@ -98,7 +100,10 @@ def check_sheet(config: dict) -> tuple[list[Slide], Finding]:
     try:
         slides = read_sheet(sheet, classes=classes, labels_needed=bool(classes))
     except ValueError as error:
-        return [], Finding("sheet", "cannot be used", "; ".join(str(error).splitlines()))
+        first, *others = str(error).splitlines()
+        more = f"and {len(others) - SHOWN} more lines" if len(others) > SHOWN else ""
+        listed = (line.strip() for line in (first, *others[:SHOWN], more))
+        return [], Finding("sheet", "cannot be used", "; ".join(filter(None, listed)))
     masked, pointed = (any(getattr(s, name) for s in slides) for name in ("mask", "points"))
     methods = config["refine_masks"]["methods"] if classes else []
     faults = check_marks(methods, masked=masked, pointed=pointed)
