@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.lib.held import HeldTiles
 from workflow.lib.clusters.layer_features import layer_features, probe_layers
 from workflow.lib.tiles.bags import TileBag
 
@@ -43,21 +44,13 @@ def test_features_that_are_not_finite_are_named():
         )
 
 
-class Store:
-    def __init__(self, pixels, bad):
-        self.pixels, self.bad = pixels, np.array(bad)
-
-    def batch(self, rows):
-        return self.pixels[rows]
-
-
 def bag(shades, seed):
     """A slide of four tiles per shade of red, the second bad; bright ones are of class 1."""
     stores = []
     for number, shade in enumerate(shades):
         pixels = tiles(4, seed + number)
         pixels[..., 0] = pixels[..., 0] // 4 + shade
-        stores.append(Store(pixels, [False, True, False, False]))
+        stores.append(HeldTiles(pixels, bad=[1]))
     labels = [int(shade > 60) for shade in shades]
     return TileBag([str(n) for n in range(len(shades))], stores, labels)
 
