@@ -68,14 +68,14 @@ def test_probes_score_tiles_that_they_were_not_fitted_on():
 def test_only_drawn_tiles_are_learnt_from():
     training, testing = bag([0, 10, 120, 130], 0), bag([5, 125], 50)
     drawn = np.array([0, 3, 6, 10])
-    kept = [training.stores[s].pixels.copy() for s in range(4)]
+    kept = [training.stores[s].tiles.copy() for s in range(4)]
     for store, row in zip(training.stores, [0, 0, 0, 2], strict=True):
         black = np.setdiff1d(np.arange(4), [row])
-        store.pixels[black] = 0
+        store.tiles[black] = 0
     arguments = {"penalty": 1.0, "batch": 5, "device": CPU}
     first = probe_layers(layers, training.only(drawn), testing, **arguments)
     for store, pixels in zip(training.stores, kept, strict=True):
-        store.pixels = pixels
+        store.tiles = pixels
     second = probe_layers(layers, training.only(drawn), testing, **arguments)
     assert all(np.array_equal(a[2], b[2]) for a, b in zip(first, second, strict=True))
 

@@ -36,15 +36,17 @@ class Shards:
             self._take(about)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.path} is not laid out as the stages write their stores ({error!r}): make it"
+                f"{self.path} is not laid out as the stages write their stores ({error}): make it"
                 " again, or read it with zarr"
             ) from error
 
     def _take(self, about: dict) -> None:
         """Note the layout; KeyError, TypeError or ValueError where it is another."""
         self.shape, self.dtype = tuple(about["shape"]), np.dtype(about["data_type"])
-        (sharding,) = about["codecs"]
+        sharding, *more = about["codecs"]
         shard, *sides = about["chunk_grid"]["configuration"]["chunk_shape"]
+        if more or sharding["name"] != "sharding_indexed":
+            raise ValueError("no shards")
         inner = sharding["configuration"]
         self._rows, *within = inner["chunk_shape"]  # of a chunk
         self._chunks, rest = divmod(shard, self._rows)  # of a shard
@@ -52,7 +54,7 @@ class Shards:
         index = [codec["name"] for codec in inner["index_codecs"]]
         self._at_end = inner["index_location"] == "end"
         same = {
-            "sharding": sharding["name"] == "sharding_indexed" and index == ["bytes", "crc32c"],
+            "index": index == ["bytes", "crc32c"],
             "chunks": rest == 0 and [*self.shape[1:]] == sides == within,
             "names of files": about["chunk_key_encoding"]
             == {"name": "default", "configuration": {"separator": "/"}},
@@ -60,7 +62,9 @@ class Shards:
             "order of bytes": "big" not in json.dumps(inner),
         }
         if not all(same.values()):
-            raise ValueError(f"other {', '.join(name for name, is_so in same.items() if not is_so)}")
+            raise ValueError(
+                f"other {', '.join(name for name, is_so in same.items() if not is_so)}"
+            )
         self._decode = _decode_jpeg if codecs[0] == "microtome.jpeg" else _decode_zstd
         self._row_bytes = math.prod(sides) * self.dtype.itemsize
         self._indices: dict[int, np.ndarray] = {}
