@@ -3,6 +3,7 @@
 import copy
 import json
 import multiprocessing
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +12,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow.lib.tiles import shards, stores
+from workflow.lib.tiles import stores
 from workflow.lib.tiles.shards import OPEN_FILES, Shards
 from workflow.lib.tiles.stores import create_group, create_rows, create_tiles, write_rows
 
@@ -34,12 +35,21 @@ def shard(path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 12), st.sampled_from([4, 8, 20]), st.integers(1, 5), st.sampled_from(CODECS))
-def test_it_is_what_zarr_reads(tmp_path_factory, count, side, each, codec):
+@given(
+    st.integers(0, 12),
+    st.sampled_from([4, 8, 20]),
+    st.integers(1, 5),
+    st.sampled_from(CODECS),
+    st.sets(st.integers(0, 11)),
+)
+def test_it_is_what_zarr_reads(tmp_path_factory, count, side, each, codec, black):
     folder, pixels = tmp_path_factory.mktemp("t"), tiles(count, side)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stores, "SHARD_BYTES", each * side * side * 3)
         path = store(folder / "t.zarr", pixels, codec)
+    array = zarr.open_array(str(path), mode="r+")  # which drops chunks of zeros
+    for row in black & set(range(count)) - set(range(0, count, each)):  # never a whole shard
+        array[row] = pixels[row] = 0
     expected, read = zarr.open_array(str(path), mode="r")[:], Shards(path)
     assert read.shape == expected.shape and read.dtype == expected.dtype and len(read) == count
     assert np.array_equal(read[:], expected) and np.array_equal(read[1:3], expected[1:3])
@@ -69,29 +79,13 @@ def test_rows_of_any_kind_are_what_zarr_reads(tmp_path_factory, count, shape, dt
         read[count]
 
 
-def test_an_index_may_come_first(tmp_path):
-    rows = np.arange(60, dtype=np.int32).reshape(10, 6)
-    codec = zarr.codecs.ShardingCodec(
-        chunk_shape=(2, 6),
-        codecs=[zarr.codecs.BytesCodec(), zarr.codecs.ZstdCodec(checksum=True)],
-        index_location="start",
-    )
-    path, how = tmp_path / "a", {"shape": rows.shape, "dtype": "int32", "chunks": (4, 6)}
-    zarr.create_array(str(path), **how, serializer=codec, compressors=None)[:] = rows
-    assert np.array_equal(Shards(path)[:], rows) and np.array_equal(Shards(path)[3:8], rows[3:8])
-
-
-def test_zeros_are_written_and_are_no_missing_ones(tmp_path):
-    black = store(tmp_path / "t.zarr", np.zeros((3, 8, 8, 3), np.uint8))
-    assert not Shards(black)[:].any() and len(Shards(black)[:]) == 3
-
-
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_flipped_byte_at_any_place_names_store_and_tile(tmp_path, codec):
     path = store(tmp_path / "t.zarr", tiles(2, 8), codec)
     file = shard(path)
     whole, expected, said = file.read_bytes(), Shards(path)[:], []
-    for place in range(len(whole)):
+    places = range(0, len(whole), 3)
+    for place in places:
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         read = Shards(path)
         for row in range(2):
@@ -102,7 +96,7 @@ def test_a_flipped_byte_at_any_place_names_store_and_tile(tmp_path, codec):
             else:
                 assert np.array_equal(found, expected[row]), f"byte {place} passed unseen"
     assert all(f"Row {row} of {path}" in text and "verify" in text for row, text in said)
-    assert len(said) >= 0.95 * len(whole)
+    assert len(said) >= 0.95 * len(places)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -126,16 +120,12 @@ def test_a_shard_that_is_cut_behind_its_index_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_what_is_missing_is_no_black_tile(tmp_path, codec):
-    pixels = tiles(4, 8)
-    path = store(tmp_path / "t.zarr", pixels, codec)
-    array = zarr.open_array(str(path), mode="r+", config={"write_empty_chunks": False})
-    array[1] = 0  # zarr drops it
-    assert not zarr.open_array(str(path), mode="r")[1].any()
-    with pytest.raises(ValueError, match=r"Row 1 of .*was never written, or is lost"):
-        Shards(path)[1]
-    shard(path).unlink()
-    with pytest.raises(ValueError, match=r"Row 0 of .*No such file"):
+def test_a_lost_shard_is_no_black_tile(tmp_path, codec):
+    path = store(tmp_path / "t.zarr", np.zeros((3, 8, 8, 3), np.uint8), codec)
+    assert np.array_equal(Shards(path)[:], np.zeros((3, 8, 8, 3)))
+    shard(path).unlink()  # there is one, although all is zero
+    assert not zarr.open_array(str(path), mode="r")[:].any()
+    with pytest.raises(ValueError, match=r"Row 0 of .*No such file.*workflow\.tools\.verify"):
         Shards(path)[0]
 
 
@@ -157,12 +147,24 @@ def test_a_jpeg_of_another_size_is_refused(tmp_path):
         ({"chunks": (2, 6), "shards": (4, 6), "compressors": zarr.codecs.GzipCodec()}, "codecs"),
         ({"chunks": (2, 6), "shards": (4, 6), "serializer": zarr.codecs.BytesCodec(endian="big"),
           "compressors": zarr.codecs.ZstdCodec()}, "order of bytes"),
+        ({"chunks": (2, 6), "shards": (4, 6), "compressors": zarr.codecs.ZstdCodec(),
+          "fill_value": 7}, "fill value"),
+        ({"chunks": (4, 6), "compressors": None,
+          "serializer": zarr.codecs.ShardingCodec(chunk_shape=(2, 6), index_location="start")},
+         "index"),
     ],
 )  # fmt: skip
 def test_another_layout_is_told_and_not_guessed(tmp_path, change, said):
     zarr.create_array(str(tmp_path / "a"), shape=(10, 6), dtype="int32", **change)
     with pytest.raises(ValueError, match=f"a is not laid out as the stages .*({said})"):
         Shards(tmp_path / "a")
+
+
+def test_a_torn_description_is_told(tmp_path):
+    path = store(tmp_path / "t.zarr", tiles(1, 8))
+    (path / "zarr.json").write_text('{"shape": [')
+    with pytest.raises(ValueError, match="pixels is not laid out .*make it again"):
+        Shards(path)
 
 
 def read_all(read):
@@ -183,12 +185,13 @@ def test_threads_read_the_same_and_few_files_stay_open(tmp_path, monkeypatch):
     rows = np.arange((OPEN_FILES + 20) * 9000, dtype=np.float32).reshape(-1, 9000)
     group = create_group(tmp_path / "g.zarr")
     create_rows(group, "rows", rows.shape, rows.dtype)[:] = rows
-    read = Shards(tmp_path / "g.zarr" / "rows")
+    read, before = Shards(tmp_path / "g.zarr" / "rows"), len(os.listdir("/dev/fd"))
     order = np.random.default_rng(0).integers(0, len(rows), 800)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda row: read[row], order))
     assert np.array_equal(np.stack(found), rows[order])
-    assert len(np.unique(order)) > OPEN_FILES >= shards._open.cache_info().currsize
+    assert len(np.unique(order)) > OPEN_FILES
+    assert len(os.listdir("/dev/fd")) <= before + OPEN_FILES
 
 
 def test_a_store_that_is_replaced_is_read_anew(tmp_path):

@@ -131,7 +131,7 @@ def fit(
             state["best"] = copy.deepcopy(model.state_dict())
         learnt = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
         resuming.save(work, state | learnt)
-    if waiting.total:
+    if waiting.total:  # all epochs may have been there
         log.info(waiting.sentence())
     model.load_state_dict(state["best"])
     model.eval()

@@ -1,7 +1,7 @@
 """Memory of batches, used again when nobody looks at it any more.
 
 Fresh memory of this size comes from the system page by page, which costs 5 to 8 % of decoding the
-tiles that go there (docs/decisions/stores.md).
+tiles that go there (docs/decisions/store.md).
 """
 
 import math

@@ -71,8 +71,8 @@ def read_ahead(
         pending = deque(pool.submit(read, batch) for batch in batches[:readers])
         for index, batch in enumerate(batches):
             pixels = pending.popleft().result()
-            following = batches[index + readers :][:1]
-            pending.extend(pool.submit(read, each) for each in following)
+            following = index + readers
+            pending.extend(pool.submit(read, each) for each in batches[following : following + 1])
             yield batch, pixels
             del pixels  # so that its memory can be used again
 

@@ -1,7 +1,7 @@
 """Rows of a store straight from its shards: the index says where a row lies, one read fetches it.
 
-The layout is public (zarr v3, sharding_indexed). A shard is a file of chunks, with an index: where
-each begins and how long it is, little-endian u64, and a crc32c of that.
+The layout is public (zarr v3, sharding_indexed). A shard is a file of chunks, with an index behind
+them: where each begins and how long it is, little-endian u64, and a crc32c of that.
 """
 
 import functools
@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
-MISSING = 2**64 - 1  # where a chunk begins that was never written
+EMPTY = 2**64 - 1  # where a chunk begins that holds nothing but the fill value, and is not written
 CRC_BYTES = 4
 OPEN_FILES = 128  # at a time, of all stores; the usual limit of a process is 1024
 
@@ -24,16 +24,18 @@ class Shards:
     """The rows of an array (N, ...), read-only, as `create_tiles` and `create_rows` lay it out.
 
     path: folder of the array. shape, dtype: of the array. Several threads may read at a time, and
-    so may processes: nothing that is open goes along when it is pickled.
+    so may processes: nothing that is open goes along when it is pickled. Rows are those that zarr
+    gives, but a lost shard is an error, and not a shard of zeros: `create_tiles` and `create_rows`
+    write every shard.
     Raises ValueError when the layout is another; reading raises it, naming path and row, where
     bytes are missing or not those that were written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        about = json.loads((self.path / "zarr.json").read_text())
+        about = (self.path / "zarr.json").read_text()
         try:
-            self._take(about)
+            self._take(json.loads(about))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path} is not laid out as the stages write their stores ({error}): make it"
@@ -52,14 +54,14 @@ class Shards:
         self._chunks, rest = divmod(shard, self._rows)  # of a shard
         codecs = [codec["name"] for codec in inner["codecs"]]
         index = [codec["name"] for codec in inner["index_codecs"]]
-        self._at_end = inner["index_location"] == "end"
         same = {
-            "index": index == ["bytes", "crc32c"],
+            "index": index == ["bytes", "crc32c"] and inner["index_location"] == "end",
             "chunks": rest == 0 and [*self.shape[1:]] == sides == within,
             "names of files": about["chunk_key_encoding"]
             == {"name": "default", "configuration": {"separator": "/"}},
             "codecs": codecs in (["bytes", "zstd"], ["microtome.jpeg", "crc32c"]),
             "order of bytes": "big" not in json.dumps(inner),
+            "fill value": about["fill_value"] == 0,
         }
         if not all(same.values()):
             raise ValueError(
@@ -123,14 +125,15 @@ class Shards:
             if shard not in self._indices:
                 self._indices[shard] = self._read_index(file)
             start, length = self._indices[shard][place].tolist()
-            if start == MISSING:
-                raise ValueError("it was never written, or is lost")
-            self._decode(file.read(start, length), into)
+            if start == EMPTY:
+                into[...] = 0
+            else:
+                self._decode(file.read(start, length), into)
         except (OSError, ValueError, RuntimeError) as error:
-            row = number * self._rows
             raise ValueError(
-                f"Row {row} of {self.path} cannot be read ({error}): the store is damaged;"
-                " `python -m workflow.tools.verify` says how to make it again"
+                f"Row {number * self._rows} of {self.path} cannot be read ({error});"
+                " `python -m workflow.tools.verify` says whether the store is damaged, and how to"
+                " make it again"
             ) from error
 
     def _file(self, shard: int) -> str:
@@ -139,7 +142,7 @@ class Shards:
     def _read_index(self, file: "_File") -> np.ndarray:
         """Where the chunks of a shard begin and how long they are, (chunks, 2) uint64."""
         size = 16 * self._chunks + CRC_BYTES
-        found = file.read(max(0, file.size() - size) if self._at_end else 0, size)
+        found = file.read(max(0, file.size() - size), size)
         return np.frombuffer(_checked(found), "<u8").reshape(-1, 2)
 
 
@@ -149,12 +152,11 @@ class _File:
     Reading has no position, so that threads and forked processes may share it.
     """
 
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
+        os.close(self._descriptor)
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
@@ -172,7 +174,7 @@ class _File:
 @functools.lru_cache(OPEN_FILES)
 def _open(_token: object, path: str) -> _File:
     """Each opener of a store, by its token, has files of its own: stores are replaced by others."""
-    return _File(path)
+    return _File(os.open(path, os.O_RDONLY))
 
 
 def _checked(data: bytes) -> bytes:

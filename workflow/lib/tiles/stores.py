@@ -13,7 +13,7 @@ from workflow.lib.tiles.shards import Shards
 
 LOSSLESS = ZstdCodec(level=3, checksum=True)  # without checksum most flipped bits pass unseen
 SHARD_BYTES = 64 << 20  # raw bytes a shard holds at most: what a writer keeps in memory
-WHOLE = {"write_empty_chunks": True}  # so that a lost chunk is not taken for one of zeros
+WHOLE = {"write_empty_chunks": True}  # so that a lost shard is not taken for one of zeros
 
 
 def create_group(path: Path, attrs: dict | None = None) -> zarr.Group:
@@ -147,9 +147,3 @@ class Tiles:
         for index, into in zip(indices, batch, strict=True):
             self.read(index, into)
         return batch
-
-    def batches(self, size: int) -> Iterable[tuple[slice, np.ndarray]]:
-        """All tiles in order, `size` at a time, with the rows they are."""
-        for start in range(0, len(self), size):
-            rows = slice(start, min(start + size, len(self)))
-            yield rows, self.batch(range(rows.start, rows.stop))

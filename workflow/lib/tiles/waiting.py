@@ -28,10 +28,5 @@ class Waiting:
             begun = asked
 
     def sentence(self) -> str:
-        """
-        >>> waiting = Waiting()
-        >>> waiting.waited, waiting.total = 0.5, 125.0
-        >>> waiting.sentence()
-        'Waited for tiles 0.4 % of the time.'
-        """
-        return f"Waited for tiles {100 * self.waited / (self.total or 1):.1f} % of the time."
+        """The share, after one step at least."""
+        return f"Waited for tiles {100 * self.waited / self.total:.1f} % of the time."
