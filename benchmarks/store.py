@@ -3,10 +3,10 @@
     python benchmarks/store.py --tiles 256 --tile-px 256 --rounds 5
 
 Tiles are drawn into a store of each codec in a temporary folder. All ways take turns, each reads
-every tile once a turn, from the page cache: medians, the lowest and the highest beside them. The
-ratio is that to the limit of the same turn and number of workers: the same decoder on bytes that
-are in memory already, into one buffer. h5py, with the tiles as they are, one a chunk, and
-tensorstore take part where they are installed.
+every tile once a turn, from the page cache: the median of the turns, and their lowest and highest.
+`value` is of CPU seconds, `wall` of seconds. A ratio is that to the limit in the same turn, with
+as many workers: the same decoder, on bytes that are in memory already, into one buffer. h5py, with
+tiles that are not compressed, one a chunk, and tensorstore take part where they are installed.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -28,10 +29,11 @@ import zarr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.training import SLIDES, draw_tiles
+from benchmarks.drawn_stores import draw_store
 from workflow.lib.tiles.stores import Tiles
 
-HEAD = ("name", "value", "from-to", "unit", "ratio", "from-to")
+HEAD = ("name", "value", "from-to", "unit", "ratio", "from-to", "wall", "ratio")
+TEXTS = (0, 3)  # columns; the others are numbers
 LIMIT, OURS = "decoding in memory", "ours"
 CODECS = ("lossless", "jpeg")
 Work = Callable[[np.ndarray], object]  # reads a batch of rows
@@ -53,50 +55,51 @@ def main() -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
     for row in table:
         cells = enumerate(zip(row, widths, strict=True))
-        shown = [c.ljust(w) if i in (0, 3) else c.rjust(w) for i, (c, w) in cells]
+        shown = [c.ljust(w) if i in TEXTS else c.rjust(w) for i, (c, w) in cells]
         print("  ".join(shown).rstrip())
 
 
 def compare(folder: Path, codec: str, given: argparse.Namespace) -> list[tuple[str, ...]]:
     """The rows of the table for one codec."""
-    store = draw_tiles(folder, given.tile_px, SLIDES * given.tiles, codec).stores[0]
+    path, rng = folder / "tiles.zarr", np.random.default_rng(0)
+    draw_store(path, rng, tile_px=given.tile_px, count=given.tiles, codec=codec)
     WORKS.clear()
-    WORKS.update(make_works(folder, store, codec, given.batch))
-    rows = np.arange(len(store))
-    orders = {"sequential": rows, "random": np.random.default_rng(0).permutation(rows)}
-    taken: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    WORKS.update(make_works(folder, Tiles(path), codec, given.batch))
+    rows = np.arange(given.tiles)
+    orders = {"sequential": rows, "random": rng.permutation(rows)}
+    taken: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     forked = {"max_workers": 2, "mp_context": get_context("fork")}
-    with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(**forked) as processes:
-        pools = {", 2 threads": threads, ", 2 processes": processes}
+    with ProcessPoolExecutor(**forked) as processes, ThreadPoolExecutor(2) as threads:
+        pools = {", 2 processes": processes, ", 2 threads": threads}
         for pool in pools.values():
             read(LIMIT, rows, given.batch, pool)  # it starts when it is first used
         for _ in range(given.rounds):
             for order, asked in orders.items():
                 for name in WORKS:
-                    alone = name not in (LIMIT, OURS)
-                    for workers, pool in ({"": None} | ({} if alone else pools)).items():
-                        rates = read(name, asked, given.batch, pool)
-                        taken.setdefault((order, name, workers), []).append(rates)
+                    taken[order, name, ""].append(read(name, asked, given.batch, None))
+            for workers, pool in pools.items():
+                for name in (LIMIT, OURS):
+                    rates = read(name, orders["random"], given.batch, pool)
+                    taken["random", name, workers].append(rates)
     table = []
     for (order, name, workers), rates in taken.items():
-        limit = taken[order, LIMIT, workers]
-        for unit, what in enumerate(("tiles/CPU s", "tiles/s")):
-            own = [each[unit] for each in rates]
-            shares = [a / base[unit] for a, base in zip(own, limit, strict=True)]
-            title = f"{codec}, {order}: {name}{workers}"
-            table.append((title, *spread(own, ",.0f"), what, *spread(shares, ".2f")))
-    files = [file for file in store.path.rglob("*") if file.is_file()]
-    size, raw = sum(file.stat().st_size for file in files), len(store) * given.tile_px**2 * 3
-    name = f"{codec}: a slide of {len(store)} tiles"
-    table.append((name, f"{size:,}", "", "bytes", f"{size / raw:.2f}", "of its pixels"))
-    return [*table, (name, f"{len(files)}", "", "files", "", "")]
+        cpu, wall = np.transpose(rates)
+        of_cpu, of_wall = np.divide(rates, taken[order, LIMIT, workers]).T
+        title = f"{codec}, {order}: {name}{workers}"
+        shown = (*spread(cpu, ",.0f"), "tiles/s", *spread(of_cpu, ".2f"))
+        table.append((title, *shown, spread(wall, ",.0f")[0], spread(of_wall, ".2f")[0]))
+    files = [file for file in path.rglob("*") if file.is_file()]
+    size, raw = sum(file.stat().st_size for file in files), given.tiles * given.tile_px**2 * 3
+    name = f"{codec}: a slide of {given.tiles} tiles"
+    table.append((name, f"{size:,}", "", "bytes", f"{size / raw:.2f}", "of its pixels", "", ""))
+    return [*table, (name, f"{len(files)}", "", "files", "", "", "", "")]
 
 
 def make_works(folder: Path, store: Tiles, codec: str, batch: int) -> dict[str, Work]:
     """Name -> what reads a batch of rows; the limit first."""
     path = store.path / "pixels"
-    encoded, plain = list(chunks(path, len(store))), zarr.open_array(str(path), mode="r")
-    shape, held = (batch, *plain.shape[1:]), threading.local()  # threads do not share a buffer
+    encoded, plain = chunks(path, len(store)), zarr.open_array(str(path), mode="r")
+    shape, held = (batch, *store.tile_shape), threading.local()  # threads do not share a buffer
 
     def decode(rows: np.ndarray) -> None:
         if not hasattr(held, "buffer"):
@@ -107,19 +110,27 @@ def make_works(folder: Path, store: Tiles, codec: str, batch: int) -> dict[str, 
             else:
                 imagecodecs.zstd_decode(encoded[row], out=into.reshape(-1))
 
-    works: dict[str, Work] = {LIMIT: decode, OURS: store.batch}
-    works["ours, one by one"] = lambda rows: [store.pixels(row) for row in rows][:0]
-    works["zarr"] = lambda rows: [plain[int(row)] for row in rows][:0]
+    works: dict[str, Work] = {LIMIT: decode, OURS: store.batch, "zarr": plainly(plain)}
     if h5py := found("h5py"):
         with h5py.File(folder / "tiles.h5", "w") as file:
-            file.create_dataset("pixels", data=plain[:], chunks=(1, *plain.shape[1:]))
-        raw = h5py.File(folder / "tiles.h5", "r")["pixels"]
-        works["h5py, not compressed"] = lambda rows: [raw[int(row)] for row in rows][:0]
+            file.create_dataset("pixels", data=plain[:], chunks=(1, *store.tile_shape))
+        works["h5py, not compressed"] = plainly(h5py.File(folder / "tiles.h5", "r")["pixels"])
     if codec == "lossless" and (tensorstore := found("tensorstore")):
         about = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}}
         opened = tensorstore.open(about, read=True).result()
         works["tensorstore"] = lambda rows: opened[rows].read().result()
     return works
+
+
+def plainly(array: zarr.Array) -> Work:
+    """As one would read from such an array: rows in order by a slice, others one by one."""
+
+    def work(rows: np.ndarray) -> object:
+        if (np.diff(rows) == 1).all():
+            return array[rows[0] : rows[-1] + 1]
+        return np.stack([array[int(row)] for row in rows])
+
+    return work
 
 
 def found(library: str) -> object | None:
@@ -147,11 +158,8 @@ def read(name: str, rows: np.ndarray, batch: int, pool: Executor | None) -> tupl
     """Tiles a CPU second and tiles a second, of all rows, batch by batch."""
     batches = np.split(rows, range(batch, len(rows), batch))
     begun, spent = time.perf_counter(), time.process_time()
-    if pool is None:
-        for each in batches:
-            work(name, each)
-    else:
-        inside = sum(pool.map(work, [name] * len(batches), batches))
+    each = (pool.map if pool else map)(work, [name] * len(batches), batches)
+    inside = sum(each)
     cpu, wall = time.process_time() - spent, time.perf_counter() - begun
     if isinstance(pool, ProcessPoolExecutor):
         cpu = inside
@@ -165,7 +173,7 @@ def work(name: str, rows: np.ndarray) -> float:
     return time.process_time() - begun
 
 
-def spread(numbers: list[float], form: str) -> tuple[str, str]:
+def spread(numbers: np.ndarray, form: str) -> tuple[str, str]:
     """Median, and the lowest and highest."""
     ends = f"{min(numbers):{form}}-{max(numbers):{form}}"
     return f"{statistics.median(numbers):{form}}", ends
