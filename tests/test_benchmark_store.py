@@ -32,9 +32,8 @@ def test_every_way_has_its_numbers_and_its_ratio_to_the_limit(benchmark, monkeyp
     assert re.split(r" {2,}", head) == [*benchmark.HEAD]
     *rows, size, files = [re.split(r" {2,}", line) for line in lines]
     rates, limit, ours = {row[0]: row for row in rows}, benchmark.LIMIT, benchmark.OURS
-    asked = {
-        f"{order}: {way}" for order in ("sequential", "random") for way in (limit, ours, "zarr")
-    }
+    ways = (limit, ours, "zarr")
+    asked = {f"{order}: {way}" for order in ("sequential", "random") for way in ways}
     asked |= {f"random: {way}, 2 {of}" for way in ways[:2] for of in ("processes", "threads")}
     assert {f"lossless, {name}" for name in asked} <= rates.keys()
     for name, (_, value, ends, unit, ratio, _, wall, _) in rates.items():
