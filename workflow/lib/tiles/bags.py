@@ -9,7 +9,7 @@ import torch
 
 from workflow.lib.jobs.units import usable
 from workflow.lib.measures.label_metrics import balanced_weights
-from workflow.lib.tiles.buffers import Buffers
+from workflow.lib.tiles.buffers import empty_batch
 from workflow.lib.tiles.stores import Tiles, open_group
 
 
@@ -29,7 +29,7 @@ class TileBag:
         assignments: Sequence[np.ndarray] | None = None,
         tile_labels: Sequence[np.ndarray] | None = None,
     ) -> None:
-        self.slides, self.stores, self._buffers = list(slides), list(stores), Buffers()
+        self.slides, self.stores = list(slides), list(stores)
         if tile_labels is None:
             rows = [np.flatnonzero(~store.bad) for store in self.stores]
         else:
@@ -59,7 +59,7 @@ class TileBag:
         """Pixels (B, t, t, 3) uint8 of the tiles `indices`, in their order; B >= 1."""
         indices = np.asarray(indices)
         stores = [self.stores[slide] for slide in self.slide.numpy()[indices]]
-        pixels = self._buffers.lend((len(indices), *stores[0].tile_shape))
+        pixels = empty_batch((len(indices), *stores[0].tile_shape))
         for store, row, into in zip(stores, self.row[indices], pixels, strict=True):
             store.read(row, into)
         return pixels

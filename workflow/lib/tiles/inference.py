@@ -74,7 +74,6 @@ def read_ahead(
             following = index + readers
             pending.extend(pool.submit(read, each) for each in batches[following : following + 1])
             yield batch, pixels
-            del pixels  # so that its memory can be used again
 
 
 def to_input(pixels: np.ndarray, device: torch.device) -> torch.Tensor:

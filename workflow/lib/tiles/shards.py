@@ -6,7 +6,6 @@ them: where each begins and how long it is, little-endian u64, and a crc32c of t
 
 import functools
 import json
-import math
 import os
 from pathlib import Path
 
@@ -24,7 +23,7 @@ class Shards:
     """The rows of an array (N, ...), read-only, as `create_tiles` and `create_rows` lay it out.
 
     path: folder of the array. shape, dtype: of the array. Several threads may read at a time, and
-    so may processes: nothing that is open goes along when it is pickled. Rows are those that zarr
+    so may forked or spawned processes: nothing that is open is part of it. Rows are those that zarr
     gives, but a lost shard is an error, and not a shard of zeros: `create_tiles` and `create_rows`
     write every shard.
     Raises ValueError when the layout is another; reading raises it, naming path and row, where
@@ -68,18 +67,10 @@ class Shards:
                 f"other {', '.join(name for name, is_so in same.items() if not is_so)}"
             )
         self._decode = _decode_jpeg if codecs[0] == "microtome.jpeg" else _decode_zstd
-        self._row_bytes = math.prod(sides) * self.dtype.itemsize
         self._indices: dict[int, np.ndarray] = {}
-        self._token = object()
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_indices": {}, "_token": None}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__ |= state | {"_token": object()}
 
     def read(self, row: int, into: np.ndarray) -> None:
         """Row `row` into an array of its shape and dtype that is contiguous."""
@@ -121,7 +112,7 @@ class Shards:
     def _read_chunk(self, number: int, into: np.ndarray) -> None:
         shard, place = divmod(number, self._chunks)
         try:
-            file = _open(self._token, self._file(shard))
+            file = _open(self, shard)
             if shard not in self._indices:
                 self._indices[shard] = self._read_index(file)
             start, length = self._indices[shard][place].tolist()
@@ -136,8 +127,9 @@ class Shards:
                 " make it again"
             ) from error
 
-    def _file(self, shard: int) -> str:
-        return os.path.join(self.path, "c", str(shard), *["0"] * (len(self.shape) - 1))
+    def file(self, shard: int) -> Path:
+        """Where a shard lies, whether it is there or not."""
+        return self.path.joinpath("c", str(shard), *["0"] * (len(self.shape) - 1))
 
     def _read_index(self, file: "_File") -> np.ndarray:
         """Where the chunks of a shard begin and how long they are, (chunks, 2) uint64."""
@@ -172,9 +164,9 @@ class _File:
 
 
 @functools.lru_cache(OPEN_FILES)
-def _open(_token: object, path: str) -> _File:
-    """Each opener of a store, by its token, has files of its own: stores are replaced by others."""
-    return _File(os.open(path, os.O_RDONLY))
+def _open(shards: Shards, number: int) -> _File:
+    """The open file of a shard. Whoever opens a store has files of its own: stores are replaced."""
+    return _File(os.open(shards.file(number), os.O_RDONLY))
 
 
 def _checked(data: bytes) -> bytes:

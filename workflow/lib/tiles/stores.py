@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
-from workflow.lib.tiles.buffers import Buffers
+from workflow.lib.tiles.buffers import empty_batch
 from workflow.lib.tiles.codecs import JpegCodec
 from workflow.lib.tiles.shards import Shards
 
@@ -118,7 +118,7 @@ class Tiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.attrs = dict(open_group(path).attrs)
-        self._pixels, self._buffers = Shards(path / "pixels"), Buffers()
+        self._pixels = Shards(path / "pixels")
         rows = ("origins", "positions_px", "tissue", "blur", "bad")
         self.origins, self.positions_px, self.tissue, self.blur, bad = (
             Shards(path / name)[:] for name in rows
@@ -143,7 +143,7 @@ class Tiles:
 
     def batch(self, indices: Sequence[int]) -> np.ndarray:
         """Tiles in the order of `indices`, (B, t, t, 3) uint8."""
-        batch = self._buffers.lend((len(indices), *self.tile_shape))
+        batch = empty_batch((len(indices), *self.tile_shape))
         for index, into in zip(indices, batch, strict=True):
             self.read(index, into)
         return batch
