@@ -5,12 +5,14 @@
 Tiles are drawn into a store of each codec in a temporary folder. All ways take turns, each reads
 every tile once a turn, from the page cache: the median of the turns, and their lowest and highest.
 `value` is of CPU seconds, `wall` of seconds. A ratio is that to the limit in the same turn, with
-as many workers: the same decoder, on bytes that are in memory already, into one buffer. h5py, with
-tiles that are not compressed, one a chunk, and tensorstore take part where they are installed.
+as many workers: the same decoder, on bytes that are in memory already, into one buffer. `reading
+and decoding` fetches them from their file first. h5py, with tiles that are not compressed, one a
+chunk, and tensorstore take part where they are installed.
 """
 
 import argparse
 import importlib
+import os
 import statistics
 import sys
 import tempfile
@@ -98,19 +100,26 @@ def compare(folder: Path, codec: str, given: argparse.Namespace) -> list[tuple[s
 def make_works(folder: Path, store: Tiles, codec: str, batch: int) -> dict[str, Work]:
     """Name -> what reads a batch of rows; the limit first."""
     path = store.path / "pixels"
-    encoded, plain = chunks(path, len(store)), zarr.open_array(str(path), mode="r")
+    plain, places = zarr.open_array(str(path), mode="r"), find_chunks(path, len(store))
+    encoded = [os.pread(*place) for place in places]
     shape, held = (batch, *store.tile_shape), threading.local()  # threads do not share a buffer
 
-    def decode(rows: np.ndarray) -> None:
+    def decode(rows: np.ndarray, give: Callable[[int], bytes]) -> np.ndarray:
         if not hasattr(held, "buffer"):
             held.buffer = np.empty(shape, np.uint8)
         for row, into in zip(rows, held.buffer, strict=False):
             if codec == "jpeg":
-                simplejpeg.decode_jpeg(encoded[row][:-4], "RGB", buffer=into)
+                simplejpeg.decode_jpeg(give(row)[:-4], "RGB", buffer=into)
             else:
-                imagecodecs.zstd_decode(encoded[row], out=into.reshape(-1))
+                imagecodecs.zstd_decode(give(row), out=into.reshape(-1))
+        return held.buffer[: len(rows)]
 
-    works: dict[str, Work] = {LIMIT: decode, OURS: store.batch, "zarr": plainly(plain)}
+    works: dict[str, Work] = {
+        LIMIT: lambda rows: decode(rows, encoded.__getitem__),
+        OURS: store.batch,
+        "reading and decoding": lambda rows: decode(rows, lambda row: os.pread(*places[row])),
+        "zarr": plainly(plain),
+    }
     if h5py := found("h5py"):
         with h5py.File(folder / "tiles.h5", "w") as file:
             file.create_dataset("pixels", data=plain[:], chunks=(1, *store.tile_shape))
@@ -142,16 +151,16 @@ def found(library: str) -> object | None:
         return None
 
 
-def chunks(path: Path, count: int) -> list[bytes]:
-    """The encoded tiles of an array, read without the code that is measured."""
+def find_chunks(path: Path, count: int) -> list[tuple[int, int, int]]:
+    """Open file, length and beginning of every tile, found without the code that is measured."""
     shards = sorted((path / "c").iterdir(), key=lambda folder: int(folder.name))
-    each, encoded = zarr.open_array(str(path), mode="r").shards[0], []
+    each, places = zarr.open_array(str(path), mode="r").shards[0], []
     for shard in shards:
-        data = (shard / "0" / "0" / "0").read_bytes()
-        index = np.frombuffer(data[-16 * each - 4 : -4], "<u8").reshape(-1, 2)
-        kept = index[: count - len(encoded)].astype(int)
-        encoded += [data[start : start + length] for start, length in kept]
-    return encoded
+        file = shard / "0" / "0" / "0"
+        index = np.frombuffer(file.read_bytes()[-16 * each - 4 : -4], "<u8").reshape(-1, 2)
+        opened = os.open(file, os.O_RDONLY)
+        places += [(opened, length, start) for start, length in index.astype(int).tolist()]
+    return places[:count]
 
 
 def read(name: str, rows: np.ndarray, batch: int, pool: Executor | None) -> tuple[float, float]:
