@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 STUDY ?= demo
 
-.PHONY: env demo run test test-all lint explain verify docs clean
+.PHONY: env demo run test test-all lint explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -40,6 +40,9 @@ explain: env
 
 verify: env
 	$(BIN)/python -m workflow.tools.verify results/$(STUDY)
+
+repair: env
+	$(BIN)/python -m workflow.tools.verify results/$(STUDY) --repair --cores $(CORES) $(ARGS)
 
 docs: env
 	$(BIN)/python -m workflow.tools.write_config_readme
