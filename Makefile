@@ -46,6 +46,7 @@ repair: env
 
 docs: env
 	$(BIN)/python -m workflow.tools.write_config_readme
+	$(BIN)/python -m workflow.tools.write_errors
 
 clean:
 	rm -rf results logs .snakemake data/demo

@@ -1,0 +1,103 @@
+"""What is left when a run ends: which jobs failed and why, which slides, what stands, what to do."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from workflow.lib.jobs.errors import catalogue
+
+STOPPED = re.compile(r"^\S+ \S+ ERROR Stopped: (E_[A-Z_]+): (.*)$", re.MULTILINE)
+SHOWN = 10  # jobs, and slides, that are told one by one
+PROBLEMS = {code: problem for problems in catalogue().values() for code, problem in problems.items()}
+
+
+class Failure(NamedTuple):
+    """A job that failed: its rule, what it says of itself, and the log that has it all."""
+
+    rule: str
+    code: str
+    sentence: str
+    log: str
+
+
+def read_failure(rule: str, log: Path) -> Failure:
+    """Why a job failed, of its log; one that says nothing was killed."""
+    try:
+        said = STOPPED.findall(log.read_text(errors="replace"))
+    except OSError:
+        said = []
+    code, sentence = said[-1] if said else ("E_KILLED", PROBLEMS["E_KILLED"].meaning)
+    return Failure(rule, code, sentence, str(log))
+
+
+def tell_failures(failures: Iterable[Failure]) -> list[str]:
+    """A line per failed job, then what to do about each code."""
+    failures = list(failures)
+    lines = ["What failed:"]
+    lines += [f"  {f.rule}: {f.code}: {f.sentence} ({f.log})" for f in failures[:SHOWN]]
+    if len(failures) > SHOWN:
+        lines.append(f"  and {len(failures) - SHOWN} more jobs")
+    return lines + _remedies(failure.code for failure in failures)
+
+
+def tell_slides(results: Path) -> list[str]:
+    """A line per slide that was put aside and what to do, and how much of each stage stands.
+
+    Only the indices are read, and one manifest per slide that is told.
+    """
+    stages = _stages(results)
+    slides = set().union(*stages.values())
+    aside = {}
+    for stage, units in stages.items():
+        for slide, verdict in units.items():
+            if not verdict.startswith("ok"):
+                aside.setdefault(slide, (verdict, results / stage / slide))
+    lines = []
+    if aside:
+        lines.append(f"Slides put aside, {len(aside)} of {len(slides)}:")
+        for slide, (code, unit) in sorted(aside.items())[:SHOWN]:
+            lines.append(f"  {slide}: {code}: {_sentence(unit)}")
+        if len(aside) > SHOWN:
+            lines.append(f"  and {len(aside) - SHOWN} more, in {results / 'verdicts.tsv'}")
+        lines += _remedies(code for code, _ in aside.values())
+    if stages:
+        lines.append(f"What stands in {results}, of {len(slides)} slides:")
+        counts = [(stage, _count_ok(units)) for stage, units in stages.items()]
+        lines += [f"  {stage}: {count}" for stage, count in counts]
+    return lines
+
+
+def _stages(results: Path) -> dict[str, dict[str, str]]:
+    """Stage folder, of those that visit slides -> slide -> verdict, in the order of their making."""
+    found, made = defaultdict(dict), {}
+    for index in results.rglob("*.json"):
+        stage = index.parent.relative_to(results).as_posix()
+        if index.name == "manifest.json" or any(p.startswith(".") for p in index.parts):
+            continue
+        try:
+            content = json.loads(index.read_text())
+            units = {name: record["verdict"] for name, record in content["units"].items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no index, or a damaged one: verify says so
+        if index.stem not in units or index.stem in content["recipe"]["slides"]:
+            found[stage] |= units
+            made[stage] = min(made.get(stage, float("inf")), index.stat().st_mtime)
+    return {stage: found[stage] for stage in sorted(found, key=lambda stage: made[stage])}
+
+
+def _count_ok(units: dict[str, str]) -> int:
+    return sum(verdict.startswith("ok") for verdict in units.values())
+
+
+def _sentence(unit: Path) -> str:
+    try:
+        return json.loads((unit / "manifest.json").read_text())["sentence"]
+    except (OSError, ValueError, KeyError):
+        return "its manifest is damaged"
+
+
+def _remedies(codes: Iterable[str]) -> list[str]:
+    return [f"  What to do, {code}: {PROBLEMS[code].remedy}" for code in sorted(set(codes))]
