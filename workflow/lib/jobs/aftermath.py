@@ -1,6 +1,7 @@
 """What is left when a run ends: which jobs failed and why, which slides, what stands, what to do."""
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,7 +12,9 @@ from workflow.lib.jobs.errors import catalogue
 
 STOPPED = re.compile(r"^\S+ \S+ ERROR Stopped: (E_[A-Z_]+): (.*)$", re.MULTILINE)
 SHOWN = 10  # jobs, and slides, that are told one by one
-PROBLEMS = {code: problem for problems in catalogue().values() for code, problem in problems.items()}
+PROBLEMS = {
+    code: problem for problems in catalogue().values() for code, problem in problems.items()
+}
 
 
 class Failure(NamedTuple):
@@ -40,17 +43,17 @@ def tell_failures(failures: Iterable[Failure]) -> list[str]:
     lines += [f"  {f.rule}: {f.code}: {f.sentence} ({f.log})" for f in failures[:SHOWN]]
     if len(failures) > SHOWN:
         lines.append(f"  and {len(failures) - SHOWN} more jobs")
-    return lines + _remedies(failure.code for failure in failures)
+    return lines + tell_remedies(failure.code for failure in failures)
 
 
-def tell_slides(results: Path) -> list[str]:
-    """A line per slide that was put aside and what to do, and how much of each stage stands.
+def tell_slides(results: Path, *, standing: bool) -> list[str]:
+    """A line per slide that was put aside, and what to do; where wished, how much of what stands.
 
     Only the indices are read, and one manifest per slide that is told.
     """
     stages = _stages(results)
     slides = set().union(*stages.values())
-    aside = {}
+    aside: dict[str, tuple[str, Path]] = {}
     for stage, units in stages.items():
         for slide, verdict in units.items():
             if not verdict.startswith("ok"):
@@ -62,12 +65,18 @@ def tell_slides(results: Path) -> list[str]:
             lines.append(f"  {slide}: {code}: {_sentence(unit)}")
         if len(aside) > SHOWN:
             lines.append(f"  and {len(aside) - SHOWN} more, in {results / 'verdicts.tsv'}")
-        lines += _remedies(code for code, _ in aside.values())
-    if stages:
+        lines += tell_remedies(code for code, _ in aside.values())
+    if standing and stages:
         lines.append(f"What stands in {results}, of {len(slides)} slides:")
-        counts = [(stage, _count_ok(units)) for stage, units in stages.items()]
-        lines += [f"  {stage}: {count}" for stage, count in counts]
+        for stage, units in stages.items():
+            count = sum(verdict.startswith("ok") for verdict in units.values())
+            lines.append(f"  {stage}: {count}")
     return lines
+
+
+def tell_remedies(codes: Iterable[str]) -> list[str]:
+    """What to do about each of some codes, once."""
+    return [f"  What to do, {code}: {PROBLEMS[code].remedy}" for code in sorted(set(codes))]
 
 
 def _stages(results: Path) -> dict[str, dict[str, str]]:
@@ -84,12 +93,8 @@ def _stages(results: Path) -> dict[str, dict[str, str]]:
             continue  # no index, or a damaged one: verify says so
         if index.stem not in units or index.stem in content["recipe"]["slides"]:
             found[stage] |= units
-            made[stage] = min(made.get(stage, float("inf")), index.stat().st_mtime)
+            made[stage] = min(made.get(stage, math.inf), index.stat().st_mtime)
     return {stage: found[stage] for stage in sorted(found, key=lambda stage: made[stage])}
-
-
-def _count_ok(units: dict[str, str]) -> int:
-    return sum(verdict.startswith("ok") for verdict in units.values())
 
 
 def _sentence(unit: Path) -> str:
@@ -97,7 +102,3 @@ def _sentence(unit: Path) -> str:
         return json.loads((unit / "manifest.json").read_text())["sentence"]
     except (OSError, ValueError, KeyError):
         return "its manifest is damaged"
-
-
-def _remedies(codes: Iterable[str]) -> list[str]:
-    return [f"  What to do, {code}: {PROBLEMS[code].remedy}" for code in sorted(set(codes))]
