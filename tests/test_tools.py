@@ -1,6 +1,5 @@
-"""verify finds damage, explain says why, run shows what matters."""
+"""verify finds damage, explain says why."""
 
-import io
 import json
 import shutil
 
@@ -11,7 +10,7 @@ from workflow.lib.jobs.explanation import changes, recorded_recipe, sidecar
 from workflow.lib.jobs.recipe import canon
 from workflow.lib.jobs.shard import Shard, commit
 from workflow.lib.jobs.units import checksum, write_json
-from workflow.tools import explain, run, verify
+from workflow.tools import explain, verify
 
 RECIPE = {"rule": "r", "settings": {"a": 1, "b": 2}, "slides": {"s1": {"identity": "x"}}}
 
@@ -180,17 +179,3 @@ def test_explain_gives_key_old_value_new_value():
         "    a stage before it runs",
     ]
     assert explain.explain("Nothing to be done.", {})[0].startswith("Nothing to be done")
-
-
-def test_run_shows_sentences_and_trouble_only(capsys):
-    run.show(
-        io.StringIO(
-            "Building DAG of jobs...\nrule tile_slide:\n    output: x\n"
-            "tile_slide s1: cut 4 slides into 80 tiles.\n3 of 9 steps (33%) done\n"
-            "Error in rule tile_slide:\n    jobid: 3\n"
-        )
-    )
-    shown = capsys.readouterr().err
-    assert "cut 4 slides into 80 tiles" in shown and "3/9 steps" in shown
-    assert "jobid: 3" in shown and "Building DAG" not in shown
-    assert json.dumps("output: x") not in shown

@@ -76,7 +76,7 @@ def show(lines: Iterable[str]) -> Seen:
                 if found[1] == "log":
                     seen.logs.add(found[2])
                     if "rule" in failing:
-                        seen.failed[failing["jobid"]] = (failing["rule"], found[2])
+                        seen.failed[failing.get("jobid", "")] = (failing["rule"], found[2])
                         failing = {}
             elif finished := FINISHED.match(line):
                 seen.failed.pop(finished[1], None)  # a retry that went well

@@ -1,4 +1,4 @@
-"""Write docs/errors.md from workflow/lib/jobs/errors.py: `python -m workflow.tools.write_errors`."""
+"""Write docs/errors.md from the code: `python -m workflow.tools.write_errors`."""
 
 from pathlib import Path
 

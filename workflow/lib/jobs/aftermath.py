@@ -1,4 +1,4 @@
-"""What is left when a run ends: which jobs failed and why, which slides, what stands, what to do."""
+"""What is left when a run ends: which jobs failed and why, which slides, what stands."""
 
 import json
 import math
@@ -80,7 +80,7 @@ def tell_remedies(codes: Iterable[str]) -> list[str]:
 
 
 def _stages(results: Path) -> dict[str, dict[str, str]]:
-    """Stage folder, of those that visit slides -> slide -> verdict, in the order of their making."""
+    """Stage folder with a unit per slide -> slide -> verdict; in the order of their making."""
     found, made = defaultdict(dict), {}
     for index in results.rglob("*.json"):
         stage = index.parent.relative_to(results).as_posix()
