@@ -150,9 +150,9 @@ def made_study(tmp_path, monkeypatch):
     return lambda mask=None, **words: Finished(tmp_path, **words).build(mask)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def report_page(tmp_path_factory):
-    """The page of a labelled study with pixel truth."""
+    """The page of a labelled study with pixel truth, made once: read it, do not change it."""
     root = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
