@@ -103,7 +103,7 @@ def test_verify_misses_a_unit_that_an_index_lists(results, capsys):
     shutil.rmtree(results / "tiles/s1")
     status, out = verified(results, capsys)
     assert status == 1 and "tiles/s1: is missing" in out
-    assert "Damaged, made by r: tiles/s1\n" in out
+    assert "E_DAMAGED: made by r: tiles/s1\n" in out
 
 
 def test_verify_sees_a_unit_that_is_not_what_its_index_lists(results, capsys):

@@ -81,8 +81,8 @@ def test_every_kind_of_damage_is_named_and_only_that_is_made_again(study, undist
     status, said = verify(study)
     assert status == 1 and "Remedy: " in said
     for unit in stores.values():
-        assert unit.relative_to(results).as_posix() in said.split("Damaged, made by")[0]
-    assert "Damaged, made by extract_features: features/s02" in said
+        assert unit.relative_to(results).as_posix() in said.split("E_DAMAGED")[0]
+    assert "E_DAMAGED: made by extract_features: features/s02" in said
     for file in (index, results / "splits.tsv", results / "metrics.tsv"):
         assert f"{file.relative_to(study.folder)}: " in said
     assert ".audit.tsv.recipe.json: cannot be read" in said

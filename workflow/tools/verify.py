@@ -36,29 +36,31 @@ def main(arguments: list[str]) -> int:
         help="make again what is damaged in one study; what follows are Snakemake's arguments",
     )
     given = parser.parse_args(arguments)
-    if given.repair is not None and len(given.results) > 1:
-        parser.error("--repair takes one study, because each has its own config")
-    if given.repair is not None:
-        given.results = [Path(os.path.relpath(given.results[0]))]  # as Snakemake writes it
-    missing = [folder for folder in given.results if not folder.is_dir()]
-    for folder in missing:
-        sys.stdout.write(f"{folder}: there is no such folder; run the study first\n")
-    whole = not missing
     for folder in given.results:
-        if folder.is_dir():
-            damages = _look(folder)
-            if given.repair is None:
-                _advise(folder, damages)
-            else:
-                try:
-                    leftover = repair(folder, damages, given.repair)
-                except Refusal as reason:
-                    sys.stdout.write(f"Nothing was changed: {reason}\n")
-                    return 2
-                sys.stdout.writelines(f"{sentence}\n" for sentence in leftover)
-                damages = _look(folder)
-            whole = whole and not damages
-    return 0 if whole else 1
+        if not folder.is_dir():
+            sys.stdout.write(f"{folder}: there is no such folder; run the study first\n")
+            return 1
+    if given.repair is None:
+        return max(_check(folder) for folder in given.results)
+    if len(given.results) > 1:
+        parser.error("--repair takes one study, because each has its own config")
+    return _repair(Path(os.path.relpath(given.results[0])), given.repair)  # as Snakemake writes it
+
+
+def _check(results: Path) -> int:
+    damages = _look(results)
+    _advise(results, damages)
+    return 1 if damages else 0
+
+
+def _repair(results: Path, arguments: list[str]) -> int:
+    try:
+        left = repair(results, _look(results), arguments)
+    except Refusal as reason:
+        sys.stdout.write(f"Nothing was changed: {reason}\n")
+        return 2
+    sys.stdout.writelines(f"{sentence}\n" for sentence in left)
+    return 1 if _look(results) else 0
 
 
 def _look(results: Path) -> list[Damage]:
@@ -70,7 +72,7 @@ def _look(results: Path) -> list[Damage]:
         if damage.kind != "foreign":
             made[damage.rule or "no rule that can be told"].add(_name(damage.thing, results))
     for rule, things in sorted(made.items()):
-        sys.stdout.write(f"Damaged, made by {rule}: {_listing(sorted(things))}\n")
+        sys.stdout.write(f"E_DAMAGED: made by {rule}: {_listing(sorted(things))}\n")
     if lost := unlisted(results):
         names = _listing([_name(unit, results) for unit in lost])
         sys.stdout.write(

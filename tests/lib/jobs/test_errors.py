@@ -27,12 +27,12 @@ def test_every_code_has_one_meaning_and_one_remedy() -> None:
                 assert text.endswith(".") and "|" not in text
 
 
-def test_no_code_of_the_program_is_left_out() -> None:
+def test_the_catalogue_has_what_the_program_says_and_nothing_else() -> None:
     said = set()
     for file in [*ROOT.glob("workflow/**/*.py"), *ROOT.glob("workflow/**/*.smk")]:
-        said |= set(SAID.findall(file.read_text()))
-    known = set().union(*errors.catalogue().values())
-    assert len(said) > 20 and said <= known
+        if file != Path(errors.__file__):
+            said |= set(SAID.findall(file.read_text()))
+    assert said == set().union(*errors.catalogue().values())
 
 
 def test_every_command_says_that_0_is_well() -> None:

@@ -73,13 +73,11 @@ def _walk(results: Path) -> tuple[list[Path], list[Path], list[Path], list[Path]
             units.append(folder)
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        recorded = {n[1 : -len(SIDECAR)] for n in files if n.startswith(".") and SIDECAR in n}
-        recorded = {name for name in recorded if f".{name}{SIDECAR}" in files}
-        shown = {name for name in files if not name.startswith(".") and name != CACHE}
-        tables += [folder / name for name in sorted(recorded)]
-        rest = sorted(shown - recorded)
-        indices += [folder / name for name in rest if name.endswith(".json")]
-        others += [folder / name for name in rest if not name.endswith(".json")]
+        recorded = {n[1 : -len(SIDECAR)] for n in files if n[0] == "." and n.endswith(SIDECAR)}
+        tables += [folder / name for name in recorded]
+        rest = {name for name in files if name[0] != "." and name != CACHE} - recorded
+        for name in rest:
+            (indices if name.endswith(".json") else others).append(folder / name)
     return sorted(units), sorted(tables), sorted(indices), sorted(others)
 
 
@@ -124,14 +122,14 @@ def _lost(listed: Listed, damaged: set[Path]) -> Iterator[Damage]:
     for unit, records in sorted(listed.items()):
         rule = records[-1][1]
         try:
-            found = json.loads((unit / "manifest.json").read_text())
+            found = _read(unit / "manifest.json", "manifest")
         except FileNotFoundError:
             yield Damage(unit, "unit", rule, f"{unit}: is missing")
             continue
         except (OSError, ValueError):
             continue  # `_check` says so
-        differs = all({key: found.get(key) for key in record} != record for record, _ in records)
-        if differs and unit not in damaged:
+        listed_so = any({key: found.get(key) for key in record} == record for record, _ in records)
+        if not listed_so and unit not in damaged:
             yield Damage(unit, "unit", rule, f"{unit}: is not the result that its index lists")
 
 
