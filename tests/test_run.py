@@ -54,12 +54,15 @@ def test_run_ends_with_what_failed_and_what_to_type(tmp_path, monkeypatch, capsy
     assert lines[1].startswith("  tile_slide: E_KILLED: ") and "tile_slide/a.log" in lines[1]
     assert lines[-1] == "  python -m workflow.tools.run -c2"
     assert run.farewell(run.Seen(logs={"logs/demo/x/a.log"}), 0, "again") == []
+    stopped = run.farewell(run.Seen(logs={"logs/demo/x/a.log"}), 1, "again")
+    assert stopped[0].startswith("The run was stopped") and stopped[-1] == "  again"
 
 
 def test_run_says_when_nothing_was_run(capsys):
     for said, remedy in (
         ("E_CONFIG: The config cannot be used:", "config/README.md has every key"),
         ("E_SHEET: slides.tsv: 1 problem", "lines of the sheet"),
+        ("FileNotFoundError: No such file: 'mine.yaml'", "The lines above say why."),
         ("LockException:\nError: Directory cannot be locked.", "snakemake --unlock"),
     ):
         lines = run.farewell(run.show(io.StringIO(said + "\n")), 1, "again")

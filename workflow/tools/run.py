@@ -94,8 +94,11 @@ def farewell(seen: Seen, status: int, again: str) -> list[str]:
     """The last lines: what failed, which slides were put aside, what stands, what to type next."""
     if status and not seen.logs:
         codes = {"E_LOCKED" if code == "LockException" else code for code in seen.codes}
-        return ["Nothing was run.", *tell_remedies(codes), f"Then: {again}"]
+        reason = tell_remedies(codes) or ["  The lines above say why."]
+        return ["Nothing was run.", *reason, f"Then: {again}"]
     lines = []
+    if status and not seen.failed:
+        lines.append("The run was stopped before all was made; no job failed of itself.")
     if seen.failed:
         failures = (read_failure(rule, Path(log)) for rule, log in seen.failed.values())
         lines += tell_failures(failures)

@@ -61,6 +61,16 @@ def test_slides_and_stages_are_counted_from_indices(results):
     assert tell_slides(results, standing=False) == lines[:3]
 
 
+def test_folds_of_a_stage_are_counted_together(results):
+    for fold in ("fold1", "fold0"):
+        (results / "scores" / fold).mkdir(parents=True)
+    for fold, name in (("fold1", "checks"), ("fold0", "tiles")):
+        content = (results / name / "all.json").read_text()
+        (results / "scores" / fold / "all.json").write_text(content)
+    lines = tell_slides(results, standing=True)
+    assert lines[-1] == "  scores: 2" and lines[0] == "Slides put aside, 1 of 3:"
+
+
 def test_a_study_without_results_has_nothing_to_tell(tmp_path):
     assert tell_slides(tmp_path, standing=True) == []
     (tmp_path / "torn.json").write_text("{")

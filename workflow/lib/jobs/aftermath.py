@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from workflow.lib.jobs.damage import walk_results
 from workflow.lib.jobs.errors import catalogue
 
 STOPPED = re.compile(r"^\S+ \S+ ERROR Stopped: (E_[A-Z_]+): (.*)$", re.MULTILINE)
+FOLD = re.compile(r"fold\d+")
 SHOWN = 10  # jobs, and slides, that are told one by one
 PROBLEMS = {
     code: problem for problems in catalogue().values() for code, problem in problems.items()
@@ -54,10 +56,9 @@ def tell_slides(results: Path, *, standing: bool) -> list[str]:
     stages = _stages(results)
     slides = set().union(*stages.values())
     aside: dict[str, tuple[str, Path]] = {}
-    for stage, units in stages.items():
-        for slide, verdict in units.items():
-            if not verdict.startswith("ok"):
-                aside.setdefault(slide, (verdict, results / stage / slide))
+    for units in stages.values():
+        bad = {slide: told for slide, told in units.items() if not told[0].startswith("ok")}
+        aside = bad | aside
     lines = []
     if aside:
         lines.append(f"Slides put aside, {len(aside)} of {len(slides)}:")
@@ -69,30 +70,36 @@ def tell_slides(results: Path, *, standing: bool) -> list[str]:
     if standing and stages:
         lines.append(f"What stands in {results}, of {len(slides)} slides:")
         for stage, units in stages.items():
-            count = sum(verdict.startswith("ok") for verdict in units.values())
+            count = sum(verdict.startswith("ok") for verdict, _ in units.values())
             lines.append(f"  {stage}: {count}")
     return lines
 
 
 def tell_remedies(codes: Iterable[str]) -> list[str]:
-    """What to do about each of some codes, once."""
-    return [f"  What to do, {code}: {PROBLEMS[code].remedy}" for code in sorted(set(codes))]
+    """What to do about each of some codes, once; nothing about one of another version."""
+    known = sorted(set(codes) & set(PROBLEMS))
+    return [f"  What to do, {code}: {PROBLEMS[code].remedy}" for code in known]
 
 
-def _stages(results: Path) -> dict[str, dict[str, str]]:
-    """Stage folder with a unit per slide -> slide -> verdict; in the order of their making."""
+def _stages(results: Path) -> dict[str, dict[str, tuple[str, Path]]]:
+    """Stage, in the order of making -> slide -> verdict and unit; of folds, one that put it aside.
+
+    A stage is a folder with a unit per slide, those of its folds together.
+    """
     found, made = defaultdict(dict), {}
-    for index in results.rglob("*.json"):
-        stage = index.parent.relative_to(results).as_posix()
-        if index.name == "manifest.json" or any(p.startswith(".") for p in index.parts):
-            continue
+    _, _, indices, _ = walk_results(results)
+    for index in indices:
+        parts = index.parent.relative_to(results).parts
+        stage = "/".join(part for part in parts if not FOLD.fullmatch(part))
         try:
             content = json.loads(index.read_text())
             units = {name: record["verdict"] for name, record in content["units"].items()}
         except (OSError, ValueError, KeyError, TypeError):
             continue  # no index, or a damaged one: verify says so
         if index.stem not in units or index.stem in content["recipe"]["slides"]:
-            found[stage] |= units
+            known = {slide: (verdict, index.parent / slide) for slide, verdict in units.items()}
+            bad = {slide for slide, (verdict, _) in found[stage].items() if verdict[:2] != "ok"}
+            found[stage] |= {slide: told for slide, told in known.items() if slide not in bad}
             made[stage] = min(made.get(stage, math.inf), index.stat().st_mtime)
     return {stage: found[stage] for stage in sorted(found, key=lambda stage: made[stage])}
 

@@ -42,7 +42,7 @@ class Damage(NamedTuple):
 
 def find_damage(results: Path) -> tuple[int, list[Damage]]:
     """How many results were checked below the folder of a study, and all that is wrong there."""
-    units, tables, indices, others = _walk(results)
+    units, tables, indices, others = walk_results(results)
     listed, found = _read_indices(indices)
     rules = {unit: records[-1][1] for unit, records in listed.items()}
     checked = [*units, *tables]
@@ -56,14 +56,7 @@ def find_damage(results: Path) -> tuple[int, list[Damage]]:
     return len(checked), found
 
 
-def unlisted(results: Path) -> list[Path]:
-    """Units that no index lists: of slides that left the sheet, or of an index that was lost."""
-    units, _, indices, _ = _walk(results)
-    listed, _ = _read_indices(indices)
-    return [unit for unit in units if unit not in listed]
-
-
-def _walk(results: Path) -> tuple[list[Path], list[Path], list[Path], list[Path]]:
+def walk_results(results: Path) -> tuple[list[Path], list[Path], list[Path], list[Path]]:
     """Units, tables (those with a sidecar), indices, and files that are none of these; sorted."""
     units, tables, indices, others = [], [], [], []
     for place, folders, files in os.walk(results, followlinks=True):
@@ -79,6 +72,13 @@ def _walk(results: Path) -> tuple[list[Path], list[Path], list[Path], list[Path]
         for name in rest:
             (indices if name.endswith(".json") else others).append(folder / name)
     return sorted(units), sorted(tables), sorted(indices), sorted(others)
+
+
+def unlisted(results: Path) -> list[Path]:
+    """Units that no index lists: of slides that left the sheet, or of an index that was lost."""
+    units, _, indices, _ = walk_results(results)
+    listed, _ = _read_indices(indices)
+    return [unit for unit in units if unit not in listed]
 
 
 def _read(file: Path, kind: str) -> dict:
