@@ -4,7 +4,8 @@
 
 Cohorts are made up: a sheet, a file of a few bytes per slide, and every index, table and record of
 Snakemake as if the study had run, without a pixel. Three dry runs are measured: the first, one with
-nothing to do, and one after an edit of one parameter. Each is a process of its own.
+nothing to do, and one after an edit of one parameter. Each is a process of its own. 100000 slides
+are an option: minutes a dry run, and gigabytes of memory.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -28,7 +29,8 @@ from workflow.tools.explain import JOB
 
 ROOT = Path(__file__).resolve().parents[1]
 EDIT = {"stitch_heatmap": {"window": "flat"}}
-HEAD = ("slides", "per shard", "jobs", "dry run", "CPU s", "wall s", "peak MB", "jobs to run")
+HEAD = ("slides", "per shard", "jobs", "dry run", "CPU s", "peak MB", "jobs to run")
+WIDTHS = (9, 9, 9, 13, 8, 8, 11)
 MADE = 1_700_000_000  # every output has this time, so that none is newer than what it is made of
 
 
@@ -36,35 +38,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--slides", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--per-shard", type=int, default=50)
-    parser.add_argument("--profile", help="write cProfile's table of the dry runs into this folder")
     parser.add_argument("--fabricate", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.fabricate:
         fabricate(given.fabricate)
-    print(" | ".join(HEAD))
+    show(HEAD)
     for count in given.slides:
         with tempfile.TemporaryDirectory(prefix="dag-") as folder:
-            for row in measure(Path(folder), count, given.per_shard, given.profile):
-                print(" | ".join(row), flush=True)
+            measure(Path(folder), count, given.per_shard)
 
 
-def measure(folder: Path, count: int, per_shard: int, profile: str | None) -> list[tuple[str, ...]]:
-    """The rows of the table for one cohort."""
+def show(row: Sequence[str]) -> None:
+    cells = (cell.rjust(width) for cell, width in zip(row, WIDTHS, strict=True))
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def measure(folder: Path, count: int, per_shard: int) -> None:
+    """Print the rows of the table for one cohort, each as soon as it is there."""
     make_cohort(folder, count, per_shard)
-    rows = {"first": dry_run(folder, profile and f"{profile}/first-{count}.prof")}
-    total = rows["first"][3]
+    cpu, peak, total = dry_run(folder)
+    size = (f"{count:,}", str(per_shard), f"{total:,}")
+    show((*size, "first", f"{cpu:.1f}", f"{peak:,.0f}", f"{total:,}"))
     make_results(folder)
-    rows["nothing to do"] = dry_run(folder, profile and f"{profile}/noop-{count}.prof")
-    if rows["nothing to do"][3]:
-        raise RuntimeError("Snakemake would run jobs of a study that is made up as finished")
+    cpu, peak, jobs = dry_run(folder)
+    if jobs:
+        raise RuntimeError(f"{jobs} jobs would run of a study that is made up as finished")
+    show((*size, "nothing to do", f"{cpu:.1f}", f"{peak:,.0f}", "0"))
     config = yaml.safe_load((folder / "study.yaml").read_text())
     (folder / "study.yaml").write_text(yaml.safe_dump(config | EDIT))
-    rows["one parameter"] = dry_run(folder, profile and f"{profile}/edit-{count}.prof")
-    return [
-        (f"{count:,}", str(per_shard), f"{total:,}", name, f"{cpu:.1f}", f"{wall:.1f}",
-         f"{peak:,.0f}", f"{jobs:,}")
-        for name, (cpu, wall, peak, jobs) in rows.items()
-    ]  # fmt: skip
+    cpu, peak, jobs = dry_run(folder)
+    show((*size, "one parameter", f"{cpu:.1f}", f"{peak:,.0f}", f"{jobs:,}"))
 
 
 def make_cohort(folder: Path, count: int, per_shard: int) -> None:
@@ -89,25 +92,22 @@ def arguments(*others: str) -> list[str]:
     return ["--dry-run", "--cores", "2", *given, *profile, *others]
 
 
-def dry_run(folder: Path, profile: str | None) -> tuple[float, float, float, int]:
-    """CPU and wall seconds, peak MB, and how many jobs would run."""
-    tool = ["-m", "cProfile", "-o", str(Path(profile).resolve())] if profile else []
-    command = [sys.executable, *tool, "-m", "snakemake", *arguments("--quiet", "rules")]
-    began = time.monotonic()
+def dry_run(folder: Path) -> tuple[float, float, int]:
+    """CPU seconds, peak MB, and how many jobs would run."""
+    command = [sys.executable, "-m", "snakemake", *arguments("--quiet", "rules")]
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT) as process,
     ):
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.monotonic() - began
         said.seek(0)
         text = said.read()
     if process.returncode:
         raise RuntimeError(f"Snakemake ended with {process.returncode}:\n{text[-3000:]}")
     found = re.search(r"^total +(\d+)", text, re.MULTILINE)
     jobs = int(found[1]) - 1 if found else 0  # without rule all
-    return used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024, jobs
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, jobs
 
 
 def make_results(folder: Path) -> None:

@@ -97,10 +97,12 @@ def test_every_kind_of_damage_is_named_and_only_that_is_made_again(study, undist
     assert set(study.would_run()) == set()
 
 
-def test_a_repair_of_one_unit_runs_one_job(study, undisturbed):
+def test_a_repair_runs_no_job_but_those_of_the_damage(study, undisturbed):
+    """Not those of features and clusters, which lie between the two."""
     flip(largest(study.results / "tiles/s03"))
+    flip(largest(study.results / "assignments/kmeans/fold0/s03"))
     status, said = repair(study)
-    assert status == 0 and "1 of 1 steps" in said
+    assert status == 0 and "2/2 steps" in said
     assert study.tree() == undisturbed.tree() and set(study.would_run()) == set()
 
 

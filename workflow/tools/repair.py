@@ -1,22 +1,32 @@
 """Make damaged results again, and nothing else: what `workflow.tools.verify --repair` does.
 
-Snakemake is run for the indices that list the damaged units, and for damaged tables. Its stages
-find the other units of those indices whole and leave them alone.
+Snakemake is run for the indices that list the damaged units, and for damaged tables; what lies
+between them in the graph is left out. The stages find the other units of those indices whole.
 """
 
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from workflow.lib.jobs.damage import Damage, unlisted
+from workflow.tools.run import farewell, watch
+
+
+class Output(NamedTuple):
+    """What Snakemake knows of a file: the rule that makes it, and whether it is there."""
+
+    rule: str
+    there: bool
 
 
 class Refusal(Exception):
@@ -55,7 +65,7 @@ def repair(results: Path, damages: list[Damage], arguments: list[str]) -> list[s
     for unit in units:
         _remove(unit)
     if targets:
-        _make(sorted(targets), arguments)
+        _make({target: made[target].rule for target in sorted(targets)}, results, arguments)
     return [f"Left alone: {sentence}" for sentence in left]
 
 
@@ -84,8 +94,8 @@ def writers(folder: Path, results: Path) -> str | None:
     return None
 
 
-def _outputs(arguments: list[str]) -> dict[str, bool]:
-    """Every output of the study's jobs -> whether it is there, as Snakemake has it."""
+def _outputs(arguments: list[str]) -> dict[str, Output]:
+    """Every output of the study's jobs, as Snakemake has it."""
     done = subprocess.run(  # noqa: S603 - the arguments are the user's own
         [sys.executable, "-m", "snakemake", "--summary", *arguments],
         capture_output=True,
@@ -95,10 +105,10 @@ def _outputs(arguments: list[str]) -> dict[str, bool]:
     if done.returncode:
         raise Refusal(f"Snakemake cannot use what it was given:\n{done.stderr.strip()}")
     rows = [line.split("\t") for line in done.stdout.splitlines() if line.count("\t") >= 5]
-    return {row[0]: row[-2] != "missing" for row in rows if row[0] != "output_file"}
+    return {row[0]: Output(row[2], row[-2] != "missing") for row in rows if row[0] != "output_file"}
 
 
-def _targets(thing: Path, kind: str, made: dict[str, bool], damaged: set[Path]) -> set[str]:
+def _targets(thing: Path, kind: str, made: dict[str, Output], damaged: set[Path]) -> set[str]:
     """The outputs whose jobs make `thing` again: itself, or the indices that list a unit."""
     if kind != "unit":
         return {str(thing)} & set(made)
@@ -107,7 +117,7 @@ def _targets(thing: Path, kind: str, made: dict[str, bool], damaged: set[Path]) 
         return {own}
     beside = {file for file in made if Path(file).parent == thing.parent and file.endswith(".json")}
     listing = {file for file in beside if thing.name in _listed(Path(file))}
-    return listing or {file for file in beside if Path(file) in damaged or not made[file]}
+    return listing or {file for file in beside if Path(file) in damaged or not made[file].there}
 
 
 def _listed(index: Path) -> dict:
@@ -117,12 +127,13 @@ def _listed(index: Path) -> dict:
         return {}
 
 
-def _lost_outputs(results: Path, made: dict[str, bool]) -> set[str]:
+def _lost_outputs(results: Path, made: dict[str, Output]) -> set[str]:
     """Outputs that are missing though units of theirs, or the report made of them, are there."""
-    if made.get(str(results / "report.html")):
-        return {output for output, there in made.items() if not there}
+    lost = {file for file, output in made.items() if not output.there}
+    if (results / "report.html").is_file():
+        return lost
     stages = {unit.parent for unit in unlisted(results)}
-    return {output for output, there in made.items() if not there and Path(output).parent in stages}
+    return {file for file in lost if Path(file).parent in stages}
 
 
 def _inside(unit: Path, results: Path) -> None:
@@ -141,14 +152,19 @@ def _remove(unit: Path) -> None:
         shutil.rmtree(draft)
 
 
-def _make(targets: list[str], arguments: list[str]) -> None:
-    """Run the jobs of `targets`. One that comes out as it was keeps its time: nothing follows."""
+def _make(targets: dict[str, str], results: Path, arguments: list[str]) -> None:
+    """Run the jobs of `targets` (output -> rule) and no other.
+
+    A target that comes out as it was keeps its time, so that nothing that follows is stale.
+    """
     before = {file: _content(Path(file)) for file in targets}
-    # Snakemake says what fails; whether all is whole is looked at afterwards.
-    subprocess.run(  # noqa: S603 - the arguments are the user's own
-        [sys.executable, "-m", "snakemake", *arguments, "--forcerun", *targets, "--", *targets],
-        check=False,
-    )
+    only = ["--allowed-rules", *sorted(set(targets.values())), "--forcerun", *targets, "--"]
+    seen, status = watch([*arguments, *only, *targets])
+    if status:
+        again = shlex.join(
+            ["python", "-m", "workflow.tools.verify", str(results), "--repair", *arguments]
+        )
+        sys.stderr.writelines(f"{line}\n" for line in farewell(seen, status, again))
     for file, known in before.items():
         now = _content(Path(file))
         if known and now and known[0] == now[0]:

@@ -48,6 +48,14 @@ class Seen:
 
 def main(arguments: list[str]) -> int:
     """Run Snakemake and say how it ended; the exit status is 0, 1 or 2 as above."""
+    seen, status = watch(arguments)
+    again = shlex.join(["python", "-m", "workflow.tools.run", *arguments])
+    sys.stderr.writelines(f"{line}\n" for line in farewell(seen, status, again))
+    return (1 if seen.logs else 2) if status else 0
+
+
+def watch(arguments: list[str]) -> tuple[Seen, int]:
+    """Run Snakemake and show what matters; what its output told, and its exit status."""
     command = [sys.executable, "-m", "snakemake", *arguments]
     with subprocess.Popen(  # noqa: S603 - the arguments are the user's own
         command, stderr=subprocess.PIPE, stdout=None, text=True, bufsize=1, errors="replace"
@@ -55,10 +63,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake gets it too and stops its jobs
         seen = show(snakemake.stderr)
-        status = snakemake.wait()
-    again = shlex.join(["python", "-m", "workflow.tools.run", *arguments])
-    sys.stderr.writelines(f"{line}\n" for line in farewell(seen, status, again))
-    return (1 if seen.logs else 2) if status else 0
+        return seen, snakemake.wait()
 
 
 def show(lines: Iterable[str]) -> Seen:
