@@ -33,11 +33,13 @@ def test_run_shows_sentences_and_trouble_only(capsys):
             "Building DAG of jobs...\nrule tile_slide:\n    output: x\n"
             "tile_slide s1: cut 4 slides into 80 tiles.\n3 of 9 steps (33%) done\n"
             "Error in rule tile_slide:\n    jobid: 3\n"
+            "Logfile a.log:\n=======\nTraceback\n=======\nLogfile b.log not found.\nAt the end\n"
         )
     )
     shown = capsys.readouterr().err
     assert "cut 4 slides into 80 tiles" in shown and "3/9 steps" in shown
     assert "jobid: 3" in shown and "Building DAG" not in shown
+    assert "Traceback" not in shown and "b.log not found" in shown and "At the end" in shown
     assert json.dumps("output: x") not in shown
 
 

@@ -24,6 +24,7 @@ STEPS = re.compile(r"^(\d+) of (\d+) steps")
 TROUBLE = re.compile(r"Error|Exception|error:|Nothing to be done|cannot be used|LockException")
 FAILED = re.compile(r"^Error in rule (\w+):")
 FIELD = re.compile(r"^    (jobid|log): (\S+)")
+LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
 REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|LockException)\b")
 
@@ -70,9 +71,14 @@ def show(lines: Iterable[str]) -> Seen:
     """Turn Snakemake's output into a bar, sentences and, from the first trouble on, all lines."""
     rules = tuple(f"{script.stem} " for script in SCRIPTS.glob("*.py"))
     bar = tqdm(total=0, unit="step", bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} steps {elapsed}")
-    trouble, seen, failing = False, Seen(), {}
+    trouble, seen, failing, borders = False, Seen(), {}, 0
     with bar:
         for line in lines:
+            if LOGFILE.match(line):
+                borders = 2
+            if borders:  # a whole log, which the last words name and tell the cause of
+                borders -= line.startswith("====")
+                continue
             trouble = trouble or bool(TROUBLE.search(line))
             if failed := FAILED.match(line):
                 failing = {"rule": failed[1]}

@@ -1,6 +1,7 @@
 """What a run leaves is told from logs and indices: causes, slides, stages, remedies."""
 
 import errno
+import shutil
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_the_log_says_why_a_job_failed(tmp_path):
     log.write_text(LINE.format("E_DISK: old") + "more\n" + LINE.format("E_JOB: a: bad: value"))
     failure = read_failure("tile_slide", log)
     assert (failure.code, failure.sentence) == ("E_JOB", "a: bad: value")
+    log.write_text(LINE.format("E_LEAK: It leaks:\n  E_FOLD: s1 is.") + "Traceback (most\n")
+    leak = read_failure("audit_folds", log)
+    assert leak.sentence == "It leaks:\n  E_FOLD: s1 is."
+    assert tell_failures([leak])[1:3] == [
+        f"  audit_folds: E_LEAK: It leaks: ({log})",
+        "      E_FOLD: s1 is.",
+    ]
     log.write_text("2026-11-29 INFO begun\n")
     assert read_failure("tile_slide", log).code == "E_KILLED"
     assert read_failure("tile_slide", tmp_path / "none.log").code == "E_KILLED"
@@ -62,13 +70,16 @@ def test_slides_and_stages_are_counted_from_indices(results):
 
 
 def test_folds_of_a_stage_are_counted_together(results):
-    for fold in ("fold1", "fold0"):
-        (results / "scores" / fold).mkdir(parents=True)
-    for fold, name in (("fold1", "checks"), ("fold0", "tiles")):
-        content = (results / name / "all.json").read_text()
-        (results / "scores" / fold / "all.json").write_text(content)
+    for fold, stage in (("fold1", "checks"), ("fold0", "tiles")):
+        shutil.copytree(results / stage, results / "scores" / fold)
     lines = tell_slides(results, standing=True)
-    assert lines[-1] == "  scores: 2" and lines[0] == "Slides put aside, 1 of 3:"
+    assert "  scores: 2" in lines and lines[0] == "Slides put aside, 1 of 3:"
+
+
+def test_units_of_a_job_that_failed_are_counted_without_their_index(results):
+    (results / "tiles/all.json").unlink()
+    shutil.rmtree(results / "checks/a")
+    assert tell_slides(results, standing=True)[-2:] == ["  checks: 1", "  tiles: 1"]
 
 
 def test_a_study_without_results_has_nothing_to_tell(tmp_path):

@@ -1,7 +1,7 @@
 """What is left when a run ends: which jobs failed and why, which slides, what stands."""
 
+import contextlib
 import json
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,7 +11,10 @@ from typing import NamedTuple
 from workflow.lib.jobs.damage import walk_results
 from workflow.lib.jobs.errors import catalogue
 
-STOPPED = re.compile(r"^\S+ \S+ ERROR Stopped: (E_[A-Z_]+): (.*)$", re.MULTILINE)
+STOPPED = re.compile(
+    r"^\S+ \S+ ERROR Stopped: (E_[A-Z_]+): (.*?)\s*(?=^Traceback |^\d{4}-\d\d-\d\d |\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 FOLD = re.compile(r"fold\d+")
 SHOWN = 10  # jobs, and slides, that are told one by one
 PROBLEMS = {
@@ -20,7 +23,7 @@ PROBLEMS = {
 
 
 class Failure(NamedTuple):
-    """A job that failed: its rule, what it says of itself, and the log that has it all."""
+    """A job that failed: its rule, what it says of itself (lines), and the log that has it all."""
 
     rule: str
     code: str
@@ -42,7 +45,9 @@ def tell_failures(failures: Iterable[Failure]) -> list[str]:
     """A line per failed job, then what to do about each code."""
     failures = list(failures)
     lines = ["What failed:"]
-    lines += [f"  {f.rule}: {f.code}: {f.sentence} ({f.log})" for f in failures[:SHOWN]]
+    for rule, code, sentence, log in failures[:SHOWN]:
+        first, *more = sentence.splitlines()
+        lines += [f"  {rule}: {code}: {first} ({log})", *(f"    {line}" for line in more)]
     if len(failures) > SHOWN:
         lines.append(f"  and {len(failures) - SHOWN} more jobs")
     return lines + tell_remedies(failure.code for failure in failures)
@@ -51,7 +56,7 @@ def tell_failures(failures: Iterable[Failure]) -> list[str]:
 def tell_slides(results: Path, *, standing: bool) -> list[str]:
     """A line per slide that was put aside, and what to do; where wished, how much of what stands.
 
-    Only the indices are read, and one manifest per slide that is told.
+    Only indices are read, and manifests of slides that are told or that no index lists.
     """
     stages = _stages(results)
     slides = set().union(*stages.values())
@@ -82,30 +87,42 @@ def tell_remedies(codes: Iterable[str]) -> list[str]:
 
 
 def _stages(results: Path) -> dict[str, dict[str, tuple[str, Path]]]:
-    """Stage, in the order of making -> slide -> verdict and unit; of folds, one that put it aside.
+    """Stage, in the order of making -> slide -> verdict and unit, for the units that are there.
 
-    A stage is a folder with a unit per slide, those of its folds together.
+    A stage is a folder with a unit per slide, those of its folds together; where one fold put a
+    slide aside, that counts. A job that failed has units and no index.
     """
-    found, made = defaultdict(dict), {}
-    _, _, indices, _ = walk_results(results)
+    units, _, indices, _ = walk_results(results)
+    listed = {}
     for index in indices:
-        parts = index.parent.relative_to(results).parts
-        stage = "/".join(part for part in parts if not FOLD.fullmatch(part))
-        try:
-            content = json.loads(index.read_text())
-            units = {name: record["verdict"] for name, record in content["units"].items()}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # no index, or a damaged one: verify says so
-        if index.stem not in units or index.stem in content["recipe"]["slides"]:
-            known = {slide: (verdict, index.parent / slide) for slide, verdict in units.items()}
-            bad = {slide for slide, (verdict, _) in found[stage].items() if verdict[:2] != "ok"}
-            found[stage] |= {slide: told for slide, told in known.items() if slide not in bad}
-            made[stage] = min(made.get(stage, math.inf), index.stat().st_mtime)
-    return {stage: found[stage] for stage in sorted(found, key=lambda stage: made[stage])}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # verify tells of it
+            content = _read(index)
+            if index.stem not in content["units"] or index.stem in content["recipe"]["slides"]:
+                for name, record in content["units"].items():
+                    listed[index.parent / name] = (index.stat().st_mtime, record["verdict"])
+    slides, made = {unit.name for unit in listed}, []
+    for unit in units:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if unit in listed:
+                made.append((*listed[unit], unit))
+            elif unit.name in slides:
+                record = unit / "manifest.json"
+                made.append((record.stat().st_mtime, _read(record)["verdict"], unit))
+    stages = defaultdict(dict)
+    for _, verdict, unit in sorted(made):
+        parts = unit.parent.relative_to(results).parts
+        stage = stages["/".join(part for part in parts if not FOLD.fullmatch(part))]
+        if stage.get(unit.name, ("ok",))[0].startswith("ok"):
+            stage[unit.name] = (verdict, unit)
+    return dict(stages)
+
+
+def _read(file: Path) -> dict:
+    return json.loads(file.read_text())
 
 
 def _sentence(unit: Path) -> str:
     try:
-        return json.loads((unit / "manifest.json").read_text())["sentence"]
+        return _read(unit / "manifest.json")["sentence"]
     except (OSError, ValueError, KeyError):
         return "its manifest is damaged"
