@@ -43,6 +43,9 @@ def test_the_log_says_why_a_job_failed(tmp_path):
         f"  audit_folds: E_LEAK: It leaks: ({log})",
         "      E_FOLD: s1 is.",
     ]
+    log.write_text(LINE.format("E_LOST: 12 of 20:" + "\n  a: E_MPP" * 12))
+    told = tell_failures([read_failure("check_cohort", log)])
+    assert told.count("      a: E_MPP") == 10 and "    and 2 more lines, in its log" in told
     log.write_text("2026-11-29 INFO begun\n")
     assert read_failure("tile_slide", log).code == "E_KILLED"
     assert read_failure("tile_slide", tmp_path / "none.log").code == "E_KILLED"

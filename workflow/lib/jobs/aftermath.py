@@ -16,7 +16,7 @@ STOPPED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 FOLD = re.compile(r"fold\d+")
-SHOWN = 10  # jobs, and slides, that are told one by one
+SHOWN = 10  # jobs, lines of each, and slides that are told one by one
 PROBLEMS = {
     code: problem for problems in catalogue().values() for code, problem in problems.items()
 }
@@ -47,7 +47,10 @@ def tell_failures(failures: Iterable[Failure]) -> list[str]:
     lines = ["What failed:"]
     for rule, code, sentence, log in failures[:SHOWN]:
         first, *more = sentence.splitlines()
-        lines += [f"  {rule}: {code}: {first} ({log})", *(f"    {line}" for line in more)]
+        lines.append(f"  {rule}: {code}: {first} ({log})")
+        lines += [f"    {line}" for line in more[:SHOWN]]
+        if len(more) > SHOWN:
+            lines.append(f"    and {len(more) - SHOWN} more lines, in its log")
     if len(failures) > SHOWN:
         lines.append(f"  and {len(failures) - SHOWN} more jobs")
     return lines + tell_remedies(failure.code for failure in failures)
