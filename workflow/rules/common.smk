@@ -123,7 +123,7 @@ def checkpoint(stage, architecture, **others):
 
 def page_facts(wildcards):
     """What the report is made from beside its tables: the config that shapes results, the page."""
-    hidden = ("compute", "slides", "weights", "slides_per_shard")
+    hidden = ("compute", "slides", "weights", "slides_per_shard", "export_features")
     shown = {key: value for key, value in config.items() if key not in hidden}
     page = Path(workflow.basedir, "workflow/report").glob("report.*")
     return {"config": shown, "page": [IDENTITIES.of(file) for file in sorted(page)]}

@@ -55,7 +55,10 @@ def repair(results: Path, damages: list[Damage], arguments: list[str]) -> list[s
     for thing, kind in sorted(kinds.items()):
         found = _targets(thing, kind, made, set(kinds))
         if not found:
-            left.append(f"{thing}: no rule of this config makes it; remove it if it is not needed")
+            left.append(
+                f"{thing}: this config makes it in no run to the report; remove it, and the index"
+                f" {thing.name}.json beside it, then make it as before (snakemake export)"
+            )
         elif kind == "unit":
             units.append(thing)
         targets |= found
