@@ -15,7 +15,7 @@ NAME ?=
 CONFIG ?=
 PROFILE ?=
 
-.PHONY: env demo run new-study doctor compare test test-all lint explain verify docs clean
+.PHONY: env demo run new-study doctor compare test test-all lint explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -57,8 +57,12 @@ explain: env
 verify: env
 	$(BIN)/python -m workflow.tools.verify results/$(STUDY)
 
+repair: env
+	$(BIN)/python -m workflow.tools.verify results/$(STUDY) --repair --cores $(CORES) $(ARGS)
+
 docs: env
 	$(BIN)/python -m workflow.tools.write_config_readme
+	$(BIN)/python -m workflow.tools.write_errors
 
 clean:
 	rm -rf results logs .snakemake data/demo
