@@ -3,6 +3,7 @@
 # make new-study SLIDES=folder   a slide sheet and a config for slides of your own, to be filled in
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # make compare A=results/x B=results/y   how two studies of the same slides differ
+# make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
 PYTHON ?= python3.11
@@ -10,12 +11,13 @@ CORES ?= 2
 ARGS ?=
 BIN := .venv/bin
 STUDY ?= demo
+COHORT ?= small
 SLIDES ?=
 NAME ?=
 CONFIG ?=
 PROFILE ?=
 
-.PHONY: env demo run new-study doctor compare test test-all lint explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare test test-all test-slurm lint explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -41,10 +43,13 @@ compare: .venv/ready
 	$(BIN)/python -m workflow.tools.compare_studies $(or $(A),$(error type make compare A=results/x B=results/y)) $(B) $(ARGS)
 
 test: env
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow and not slurm" $(TESTS)
 
 test-all: env
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slurm" $(TESTS)
+
+test-slurm: env
+	$(BIN)/python -m pytest tests/slurm --cohort $(COHORT)
 
 lint: env
 	$(BIN)/ruff check .

@@ -2,8 +2,9 @@
 
 The arguments are Snakemake's own. Its full output goes to .snakemake/log as always; here only the
 stages' sentences, the bar, and whatever goes wrong are shown. The last lines say what failed, what
-stands and what to type next. Exits with 0 when all is made, 1 when jobs failed, 2 when nothing was
-run because something that was given cannot be used (docs/errors.md).
+stands and what to type next. On a cluster, jobs of an earlier run whose controller was killed are
+waited for first. Exits with 0 when all is made, 1 when jobs failed, 2 when nothing was run because
+something that was given cannot be used or an earlier run may be at work (docs/errors.md).
 """
 
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_remedies, tell_slides
+from workflow.tools.resume import end_note, noting, take_up
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 STEPS = re.compile(r"^(\d+) of (\d+) steps")
@@ -49,6 +51,9 @@ class Seen:
 
 def main(arguments: list[str]) -> int:
     """Run Snakemake and say how it ended; the exit status is 0, 1 or 2 as above."""
+    if reason := take_up(arguments):
+        sys.stderr.write(f"E_LOCKED: Nothing was run. {reason}\n")
+        return 2
     seen, status = watch(arguments)
     again = shlex.join(["python", "-m", "workflow.tools.run", *arguments])
     sys.stderr.writelines(f"{line}\n" for line in farewell(seen, status, again))
@@ -63,8 +68,10 @@ def watch(arguments: list[str]) -> tuple[Seen, int]:
     ) as snakemake:
         signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake gets it too and stops its jobs
-        seen = show(snakemake.stderr)
-        return seen, snakemake.wait()
+        seen = show(noting(snakemake.stderr, snakemake.pid))
+        status = snakemake.wait()
+        end_note(snakemake.pid, status)
+        return seen, status
 
 
 def show(lines: Iterable[str]) -> Seen:

@@ -21,7 +21,9 @@ PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+)")
 # GlaS with seven methods: 1.4 GB and 440 files an image; whole slides are mostly tiles.
 SPARE_BYTES = 2 << 30
 FILES_A_SLIDE = 500
-SINFO_S = 2  # a controller that does not answer by then is not reached
+# Snakemake hangs where it finds no sacct, though it is told to ask squeue.
+SLURM_CLIENTS = ("sbatch", "squeue", "sinfo", "sacct")
+SINFO_S = 10  # a controller that does not answer by then is not reached
 INSTALL = "rm .venv/ready; make env"
 
 
@@ -130,15 +132,21 @@ def check_devices(device: str) -> Finding:
 
 
 def check_slurm(profile: Path) -> Finding:
-    """Whether the cluster of a profile answers and has its partition."""
+    """Whether the cluster of a profile answers and has its partitions and can be asked of jobs."""
     try:
         settings = yaml.safe_load((profile / "config.yaml").read_text())
-        partition = settings["default-resources"]["slurm_partition"]
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        resources = [settings["default-resources"], *settings.get("set-resources", {}).values()]
+        wanted = [str(resources[0]["slurm_partition"])]
+        wanted += [str(own["slurm_partition"]) for own in resources[1:] if "slurm_partition" in own]
+        status = settings.get("slurm-status-command")
+    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         return Finding("slurm", f"{profile} is not usable ({error})", f"repair {profile}")
-    absent = [name for name in ("sbatch", "squeue", "sinfo") if not shutil.which(name)]
+    absent = [name for name in SLURM_CLIENTS if not shutil.which(name)]
     if absent:
         return Finding("slurm", f"there is no {absent[0]} here", "log in where jobs are submitted")
+    if status != "squeue":
+        said = f"{profile} asks {status or 'sacct'} for jobs, which can wait for ever"
+        return Finding("slurm", said, f"slurm-status-command: squeue in {profile}/config.yaml")
     try:
         asked = subprocess.run(
             ["sinfo", "--noheader", "--format", "%R"],  # noqa: S607 - wherever the cluster has it
@@ -150,7 +158,8 @@ def check_slurm(profile: Path) -> Finding:
     except (subprocess.SubprocessError, OSError) as error:
         return Finding("slurm", f"sinfo does not answer ({error})", "sinfo")
     known = sorted(set(asked.stdout.split()))
-    if partition not in known:
-        remedy = f"write one of {', '.join(known) or 'none'} into {profile}/config.yaml"
-        return Finding("slurm", f"there is no partition {partition}", remedy)
-    return Finding("slurm", f"partition {partition}")
+    for partition in wanted:
+        if partition not in known:
+            remedy = f"write one of {', '.join(known) or 'none'} into {profile}/config.yaml"
+            return Finding("slurm", f"there is no partition {partition}", remedy)
+    return Finding("slurm", f"partition {', '.join(dict.fromkeys(wanted))}")

@@ -1,0 +1,77 @@
+"""A study through a real Slurm: `make test-slurm`."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tests.slurm.queued import PROFILE
+
+pytestmark = pytest.mark.slurm
+
+
+def test_a_study_is_made_by_jobs_on_several_nodes(whole):
+    whole.run()
+    jobs = whole.jobs()
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert len({job.node for job in jobs}) >= 2
+    assert set(whole.made().values()) == {1}
+    assert (whole.study.results / "report.html").is_file()
+    verified = subprocess.run(
+        [sys.executable, "-m", "workflow.tools.verify", whole.study.results],
+        cwd=whole.study.folder,
+        env=whole.study.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert verified.returncode == 0 and " 0 problems" in verified.stdout, verified.stdout
+
+
+def test_an_out_of_memory_job_gets_more_memory_and_time_and_succeeds(queued):
+    queued.one_shard()
+    growing = "mask_tissue:mem_mb=250 * 4 ** (attempt - 1)"
+    queued.run("--until", "mask_tissue", "--set-resources", growing)
+    first, second = (job for job in queued.jobs() if job.made.startswith("rule_mask_tissue"))
+    assert (first.state, first.memory, first.limit) == ("FAILED", "250M", "2:00:00")
+    assert (second.state, second.memory, second.limit) == ("COMPLETED", "1000M", "4:00:00")
+
+
+def test_a_cancelled_job_is_noticed_and_made_again(queued):
+    queued.one_shard()
+    run = queued.start("--until", "mask_tissue")
+    job = queued.wait_for("check_slide")
+    queued.cluster.ask("scancel", str(job.number))
+    assert run.wait() == 0, queued.said()
+    again = [other for other in queued.jobs() if other.made == job.made]
+    assert [other.state for other in again] == ["CANCELLED", "COMPLETED"]
+
+
+def test_a_killed_controller_is_taken_up_without_a_job_handed_in_twice(queued):
+    run = queued.start("--until", "mask_tissue")
+    queued.wait_for("check_slide", count=2)
+    for process in psutil.Process(run.pid).children(recursive=True):
+        process.kill()
+    run.wait()
+    queued.run("--until", "mask_tissue")
+    assert "of a run that was killed are still in the queue" in queued.said()
+    assert set(queued.made().values()) == {1}
+    assert {job.state for job in queued.jobs()} == {"COMPLETED"}
+
+
+def test_a_gpu_is_asked_for_by_the_lines_of_the_guide(queued):
+    queued.one_shard()
+    lines = ("check_slide:gpu=1", "check_slide:slurm_partition=gpu")
+    queued.run("--until", "check_slide", "--set-resources", *lines)
+    (job,) = queued.jobs()
+    assert (job.state, job.partition) == ("COMPLETED", "gpu") and "gpu:1" in job.devices
+
+
+def test_the_doctor_knows_a_partition_that_is_not_there(queued):
+    assert queued.doctor() == "ok  slurm        partition cpu"
+    profile = queued.study.folder / PROFILE / "config.yaml"
+    profile.write_text(profile.read_text().replace("slurm_partition: cpu", "slurm_partition: day"))
+    assert queued.doctor() == (
+        "FIX slurm        there is no partition day -> "
+        f"write one of cpu, gpu into {PROFILE}/config.yaml"
+    )
