@@ -34,7 +34,6 @@ class Job(NamedTuple):
     partition: str
     memory: str
     limit: str
-    devices: str
     made: str
 
 
@@ -71,8 +70,8 @@ class Cluster:
 
     def jobs(self) -> list[Job]:
         """All jobs since the cluster began, in the order in which they were handed in."""
-        told = self.ask("squeue", "--noheader", "--states=all", "--format=%A|%T|%N|%P|%m|%l|%b|%k")
-        rows = (line.split("|", 7) for line in told.splitlines())
+        told = self.ask("squeue", "--noheader", "--states=all", "--format=%A|%T|%N|%P|%m|%l|%k")
+        rows = (line.split("|", 6) for line in told.splitlines())
         return sorted(Job(int(number), *others) for number, *others in rows)
 
     def stop(self) -> None:

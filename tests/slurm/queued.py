@@ -62,17 +62,15 @@ class Queued:
             time.sleep(0.5)
         raise AssertionError(f"no {count} jobs of {rule} run: {self.jobs()}; {self.said()[-3000:]}")
 
-    def doctor(self) -> str:
-        """What the doctor says of the cluster."""
-        line = [sys.executable, "-m", "workflow.tools.doctor", "--configfile", "study.yaml"]
-        asked = subprocess.run(
-            self.cluster.inside(*line, "--profile", PROFILE, folder=self.study.folder),
-            env=self.study.environment(),
-            capture_output=True,
-            text=True,
+    def doctor(self) -> list[str]:
+        """What the doctor finds of the cluster: what is so, and the remedy or None."""
+        look = (
+            "import pathlib, sys; from workflow.lib.jobs.machine import check_slurm;"
+            f" print(*check_slurm(pathlib.Path({PROFILE!r}))[1:], sep='\\n')"
         )
-        (said,) = (text for text in asked.stdout.splitlines() if " slurm " in text)
-        return said
+        line = self.cluster.inside(sys.executable, "-c", look, folder=self.study.folder)
+        asked = subprocess.run(line, env=self.study.environment(), capture_output=True, text=True)
+        return asked.stdout.splitlines()
 
     def said(self) -> str:
         return Path(self.study.folder, "said.txt").read_text()

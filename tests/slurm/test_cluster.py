@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
 
 from tests.slurm.queued import PROFILE
+from tests.workflow.study import ROOT
 
 pytestmark = pytest.mark.slurm
 
@@ -30,10 +32,10 @@ def test_a_study_is_made_by_jobs_on_several_nodes(whole):
 
 def test_an_out_of_memory_job_gets_more_memory_and_time_and_succeeds(queued):
     queued.one_shard()
-    growing = "mask_tissue:mem_mb=250 * 4 ** (attempt - 1)"
+    growing = "mask_tissue:mem_mb=100 * 10 ** (attempt - 1)"
     queued.run("--until", "mask_tissue", "--set-resources", growing)
     first, second = (job for job in queued.jobs() if job.made.startswith("rule_mask_tissue"))
-    assert (first.state, first.memory, first.limit) == ("FAILED", "250M", "2:00:00")
+    assert (first.state, first.memory, first.limit) == ("FAILED", "100M", "2:00:00")
     assert (second.state, second.memory, second.limit) == ("COMPLETED", "1000M", "4:00:00")
 
 
@@ -64,14 +66,48 @@ def test_a_gpu_is_asked_for_by_the_lines_of_the_guide(queued):
     lines = ("check_slide:gpu=1", "check_slide:slurm_partition=gpu")
     queued.run("--until", "check_slide", "--set-resources", *lines)
     (job,) = queued.jobs()
-    assert (job.state, job.partition) == ("COMPLETED", "gpu") and "gpu:1" in job.devices
+    assert (job.state, job.partition) == ("COMPLETED", "gpu")
+    assert "TresPerJob=gres:gpu:1" in queued.cluster.ask("scontrol", "show", "job", str(job.number))
 
 
 def test_the_doctor_knows_a_partition_that_is_not_there(queued):
-    assert queued.doctor() == "ok  slurm        partition cpu"
+    assert queued.doctor() == ["partition cpu", "None"]
     profile = queued.study.folder / PROFILE / "config.yaml"
     profile.write_text(profile.read_text().replace("slurm_partition: cpu", "slurm_partition: day"))
-    assert queued.doctor() == (
-        "FIX slurm        there is no partition day -> "
-        f"write one of cpu, gpu into {PROFILE}/config.yaml"
+    remedy = f"write one of cpu, gpu into {PROFILE}/config.yaml"
+    assert queued.doctor() == ["there is no partition day", remedy]
+
+
+def test_no_daemon_and_no_job_is_left_where_the_tests_are_killed(cluster):
+    folder = cluster.folder / "second"
+    folder.mkdir()
+    if (cluster.folder / "root").is_dir():
+        (folder / "root").symlink_to(cluster.folder / "root")
+    code = (
+        "import sys, pathlib, time; from tests.slurm.cluster import Cluster;"
+        " second = Cluster(pathlib.Path(sys.argv[1]));"
+        " print(second.ask('sbatch', '--wrap', f'sleep 600; : {second.folder}'), flush=True);"
+        " time.sleep(600)"
     )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with owner:
+        assert owner.stdout.readline().startswith("Submitted")
+        wait_until(lambda: any("slurm_script" in line for line in lines_of(folder)))
+        owner.kill()
+    wait_until(lambda: not lines_of(folder))
+
+
+def lines_of(folder):
+    """The command lines of all processes that name a folder."""
+    found = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+    return [line for parts in found if str(folder) in (line := " ".join(parts))]
+
+
+def wait_until(true):
+    for _ in range(100):
+        if true():
+            return
+        time.sleep(0.2)
+    raise AssertionError("it did not become so in 20 s")
