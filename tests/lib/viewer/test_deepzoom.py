@@ -9,11 +9,16 @@ from workflow.lib.viewer.deepzoom import TILE_PX, Box, Pyramid, power_below
 
 
 def test_tiles_of_a_slide_by_hand():
-    """1025 x 600 px: 11 halvings, 3 x 2 tiles on the last level, the last of a row 1 px wide."""
+    """1025 x 600 px: 11 halvings, 3 x 2 tiles on the last level, the last of a row 1 px wide.
+
+    Beside its own 512 px a tile shows one of each neighbour.
+    """
     pyramid = Pyramid((600, 1025))
     assert pyramid.last == 11 and pyramid.first == 9 and pyramid.shape == (600, 1025)
-    assert pyramid.tile(11, 1, 2) == Box((512, 1024), (88, 1), 1)
-    assert pyramid.tile(10, 0, 0) == Box((0, 0), (300, 512), 2)
+    assert pyramid.tile(11, 1, 2) == Box((511, 1023), (89, 2), 1)
+    assert pyramid.tile(11, 0, 1) == Box((0, 511), (513, 514), 1)
+    assert pyramid.tile(10, 0, 0) == Box((0, 0), (300, 513), 2)
+    assert pyramid.tile(10, 0, 1) == Box((0, 1022), (300, 2), 2)
     assert pyramid.tile(9, 0, 0) == Box((0, 0), (150, 257), 4)
     assert pyramid.tile(0, 0, 0) == Box((0, 0), (1, 1), 2048)
 
@@ -44,7 +49,12 @@ def test_the_tiles_of_a_level_cover_it_once(height, width, finest, data):
         for column in range(-(-sides[1] // TILE_PX)):
             box = pyramid.tile(level, row, column)
             y, x = (at // box.step_px0 for at in box.origin_px0)
-            seen[y : y + box.shape[0], x : x + box.shape[1]] += 1
+            y, x = y + (row > 0), x + (column > 0)  # what it repeats of the one before
+            height, width = (
+                side - (n > 0) - (at + side - (n > 0) < whole)
+                for side, n, at, whole in zip(box.shape, (row, column), (y, x), sides, strict=True)
+            )
+            seen[y : y + height, x : x + width] += 1
     assert box.step_px0 == step and (seen == 1).all()
 
 

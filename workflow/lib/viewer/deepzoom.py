@@ -1,13 +1,15 @@
 """Deep Zoom geometry: which square of a slide a tile of a pyramid shows.
 
 Level 0 is one pixel; each further level is twice as fine; the last is the picture itself. Tiles are
-cut from the top left without overlap, so that the last of a row or column may be smaller.
+counted from the top left. Each shows a pixel of its neighbours on all inner sides, from which a
+viewer interpolates across the border; the last of a row or column may be smaller.
 """
 
 from dataclasses import dataclass
 from math import floor, log2
 
 TILE_PX = 512
+OVERLAP_PX = 1
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,19 @@ class Pyramid:
         """Raises LookupError where the pyramid has no such tile.
 
         >>> Pyramid((600, 1025)).tile(10, 0, 1)
-        Box(origin_px0=(0, 1024), shape=(300, 1), step_px0=2)
+        Box(origin_px0=(0, 1022), shape=(300, 2), step_px0=2)
         """
         if not 0 <= level <= self.last:
             raise LookupError(f"there is no level {level}; the last is {self.last}")
         step = self.finest_px0 << (self.last - level)
-        corner = (row * TILE_PX, column * TILE_PX)
-        shape = tuple(
-            min(TILE_PX, side - begin)
-            for side, begin in zip(self._shape(step), corner, strict=True)
-        )
-        if min(corner) < 0 or min(shape) < 1:
+        sides, place = self._shape(step), (row, column)
+        if min(place) < 0 or any(n * TILE_PX >= side for n, side in zip(place, sides, strict=True)):
             raise LookupError(f"level {level} has no tile in row {row}, column {column}")
+        corner = [max(0, n * TILE_PX - OVERLAP_PX) for n in place]
+        ends = [
+            min(side, (n + 1) * TILE_PX + OVERLAP_PX) for n, side in zip(place, sides, strict=True)
+        ]
+        shape = (ends[0] - corner[0], ends[1] - corner[1])
         return Box((corner[0] * step, corner[1] * step), shape, step)
 
     def _shape(self, step: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 "use strict";
 
 const TILE = 512;
+const OVERLAP = 1; // px of its neighbours that a tile shows
 const MAGNIFIED = 8; // screen px that a px of the slide is wide at most
 const BAR = 140; // px; the scale bar is no longer
 const RAMP = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"]; // viridis
@@ -44,14 +45,15 @@ const viewer = OpenSeadragon({
   timeout: 120000,
 });
 
-function source(about, address) {
+function source(about, address, clear) {
   return {
     width: about.width,
     height: about.height,
     tileSize: TILE,
-    tileOverlap: 0,
+    tileOverlap: OVERLAP,
     minLevel: about.first,
     maxLevel: about.last,
+    hasTransparency: () => clear,
     getTileUrl: (level, column, row) => `${address}/${level}/${row}/${column}`,
   };
 }
@@ -94,7 +96,7 @@ async function show(number, place = null) {
   for (const layer of current?.layers ?? []) layer.svg?.remove();
   current = { number, about, layers: [], place };
   viewer.close();
-  viewer.open({ tileSource: source(about.tiles, `pixels/${number}`), width: 1 });
+  viewer.open({ tileSource: source(about.tiles, `pixels/${number}`, false), width: 1 });
   document.title = `${about.slide} · Microtome`;
   at("name").textContent = about.slide;
   const size = [about.width, about.height].map((side) => words(side * about.mpp)).join(" × ");
@@ -205,7 +207,7 @@ function lay(layer) {
   const { number, about } = current;
   const held = current;
   viewer.addTiledImage({
-    tileSource: source(layer.tiles, `layer/${number}/${layer.number}`),
+    tileSource: source(layer.tiles, `layer/${number}/${layer.number}`, true),
     width: (layer.tiles.width * layer.tiles.step) / about.width,
     index: held.layers.filter((other) => other.image && other.order < layer.order).length,
     opacity: 0,
