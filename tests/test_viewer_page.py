@@ -185,6 +185,8 @@ def test_slides_are_chosen_by_key_button_and_list(page):
     for press, slide in [
         (lambda: page.key("n"), "s01"),
         (lambda: page.key("p"), "s02"),
+        (lambda: (page.key("n"), page.key("n"), page.key("n")), "s01"),
+        (lambda: page.click("#previous"), "s02"),
         (lambda: page.click("#next"), "s01"),
         (lambda: page.click("#previous"), "s02"),
         (lambda: page.click("#list li:first-child button"), "s01"),

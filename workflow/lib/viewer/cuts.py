@@ -13,7 +13,7 @@ from workflow.lib.slides.slides import SlideReader
 from workflow.lib.tiles.codes import FULL
 from workflow.lib.viewer.deepzoom import Box
 
-MOST = 16  # times as coarse as its level a tile may be: more is read from the thumbnail
+MOST = 8  # times as coarse as its level a tile may be, 50 MB; further off the thumbnail is drawn
 NEAR = 1.01  # a level of which a pixel is 1% too wide is fine enough: slides round their sizes
 
 

@@ -23,7 +23,8 @@ const read = async (path) => {
 
 const wished = new Map(); // title of a layer -> {on, opacity}: kept from slide to slide
 let slides = [];
-let current = null; // {number, about, layers}
+let chosen = 0; // number of the slide that is shown, or will be once the server has answered
+let current = null; // {number, about, layers, place}
 
 const viewer = OpenSeadragon({
   element: at("canvas"),
@@ -87,12 +88,14 @@ function mark() {
 
 async function show(number, place = null) {
   let about;
+  chosen = number;
   try {
     about = await read(`slide/${number}`);
   } catch (error) {
     tell(error.message);
     return;
   }
+  if (chosen !== number) return; // another was chosen meanwhile
   for (const layer of current?.layers ?? []) layer.svg?.remove();
   current = { number, about, layers: [], place };
   viewer.close();
@@ -212,7 +215,10 @@ function lay(layer) {
     index: held.layers.filter((other) => other.image && other.order < layer.order).length,
     opacity: 0,
     success: ({ item }) => {
-      if (held !== current) return;
+      if (held !== current) {
+        viewer.world.removeItem(item);
+        return;
+      }
       layer.image = item;
       apply(layer);
     },
@@ -352,7 +358,7 @@ function closer(factor) {
   viewer.viewport.applyConstraints();
 }
 
-const turn = (by) => current && show((current.number + by + slides.length) % slides.length);
+const turn = (by) => slides.length && show((chosen + by + slides.length) % slides.length);
 
 const keys = {
   "+": () => closer(1.5),
@@ -404,7 +410,7 @@ at("canvas").addEventListener("pointerdown", () => {
 addEventListener("hashchange", () => {
   const { number, place } = linked();
   if (number < 0) return;
-  if (current?.number !== number) show(number, place);
+  if (chosen !== number) show(number, place);
   else if (place) go(place);
 });
 
