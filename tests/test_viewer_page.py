@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.browser import CHROMIUM, Browser
-from tests.viewed import make_viewed
+from tests.viewed import make_viewed, settle
 from workflow.lib.report.colours import OKABE_ITO, probability_colours
 from workflow.lib.report.montage import cluster_colours
 from workflow.lib.slides.slides import open_reader
@@ -58,16 +58,6 @@ def page(chromium, served):
     settle(chromium)
     yield chromium
     assert chromium.complaints == []
-
-
-def settle(page):
-    page.wait(
-        "[...Array(viewer.world.getItemCount()).keys()]"
-        ".every(n => (i => !i.opacity || i.getFullyLoaded())(viewer.world.getItemAt(n)))"
-        " && !viewer.world.needsDraw() && current.layers.every("
-        "l => !l.asked || l.image || l.svg) && location.hash.includes('zoom')"
-    )
-    page.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def middle(page):

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tests.browser import Browser
 from tests.synthetic import make_cohort
 from workflow.lib.jobs.tables import write_table
 from workflow.lib.jobs.units import write_json
@@ -35,6 +36,17 @@ def make_viewed(folder: Path) -> tuple[Path, Path]:
     row = {"fold": 0, "slide": "s02", "patient": "p02", "label": "tumour", "split": "test"}
     write_table(results / "splits.tsv", tuple(row), [row])
     return results, sheet
+
+
+def settle(page: Browser) -> None:
+    """Wait until the page of the viewer shows all that it is going to."""
+    page.wait(
+        "[...Array(viewer.world.getItemCount()).keys()]"
+        ".every(n => (i => !i.opacity || i.getFullyLoaded())(viewer.world.getItemAt(n)))"
+        " && !viewer.world.needsDraw() && current.layers.every("
+        "l => !l.asked || l.image || l.svg) && location.hash.includes('zoom')"
+    )
+    page.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def _unit(folder: Path, facts: dict) -> None:
