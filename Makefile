@@ -4,6 +4,7 @@
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # make compare A=results/x B=results/y   how two studies of the same slides differ
 # make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
+# make view STUDY=demo           look at a study in the browser: slides at full depth, layers over them
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
 PYTHON ?= python3.11
@@ -17,7 +18,7 @@ NAME ?=
 CONFIG ?=
 PROFILE ?=
 
-.PHONY: env demo run new-study doctor compare test test-all test-slurm lint explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare view test test-all test-slurm lint explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -41,6 +42,9 @@ doctor: .venv/ready
 
 compare: .venv/ready
 	$(BIN)/python -m workflow.tools.compare_studies $(or $(A),$(error type make compare A=results/x B=results/y)) $(B) $(ARGS)
+
+view: .venv/ready
+	$(BIN)/python -m workflow.tools.view results/$(STUDY) $(if $(SLIDES),--slides $(SLIDES)) $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow and not slurm" $(TESTS)
