@@ -15,6 +15,7 @@ SETTINGS = {
     "encoder": "resnet18",
     "checkpoint": "random",
     "precision": "fp32",
+    "engine": "eager",
     "seed": 0,
     "weights": None,
     "device": "cpu",
@@ -25,7 +26,7 @@ SETTINGS = {
 
 def extract(root, slides, **changed):
     settings = SETTINGS | changed
-    made_from = {key: settings[key] for key in ("encoder", "checkpoint", "precision")}
+    made_from = {key: settings[key] for key in ("encoder", "checkpoint", "precision", "engine")}
     job = shard("extract_features", slides, **made_from)
     index = root / "features" / "all.json"
     extract_features(root / "tiles" / "all.json", index, shard=job, **settings)
@@ -94,6 +95,17 @@ def test_the_batch_changes_nothing_that_matters(study):
         rtol=0.1,
         atol=0.1,
     )
+
+
+def test_an_engine_is_part_of_what_features_are_made_from(study, tmp_path, monkeypatch):
+    root, slides = study
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    monkeypatch.setattr(torch, "compile", lambda net, **_: net)
+    extract(root, slides)
+    first = manifest(root / "features" / "a")
+    extract(root, slides, engine="compiled")
+    then = manifest(root / "features" / "a")
+    assert [each["recipe"]["settings"]["engine"] for each in (first, then)] == ["eager", "compiled"]
 
 
 def test_an_encoder_for_other_tiles_is_refused(study):

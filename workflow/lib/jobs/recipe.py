@@ -30,6 +30,7 @@ DISTRIBUTIONS = {
     "numpy": "numpy",
     "openTSNE": "openTSNE",
     "openslide": "openslide-bin",
+    "openvino": "openvino",
     "scipy": "scipy",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
     "shapely": "shapely",
