@@ -54,27 +54,21 @@ def test_a_single_gpu_is_not_claimed(monkeypatch):
 
 
 def test_jobs_at_a_time_take_different_gpus_and_a_killed_one_leaves_its_own(tmp_path):
-    ids = ("first", "second")
-    say = f"print(claim({ids!r}, Path({str(tmp_path)!r})), flush=True); time.sleep(60)"
-    code = f"import time; from pathlib import Path; from {devices.__name__} import claim; {say}"
+    claim, ids = devices.claim.__wrapped__, ("first", "second", "third")
+    assert claim(ids, tmp_path) == 0
+    path = tmp_path / f"microtome-{os.getuid()}-second.lock"
+    code = "import fcntl, sys, time; lock = open(sys.argv[1], 'w')\n"
+    code += "fcntl.flock(lock, fcntl.LOCK_EX); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        assert claim(ids, tmp_path) == 2
+        assert claim(ids, tmp_path) == os.getpid() % 3  # all taken: shared
+        other.kill()
+    assert claim(ids, tmp_path) == 1
 
-    def job():
-        started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        return started, int(started.stdout.readline())
 
-    one, two = job(), job()
-    try:
-        assert (one[1], two[1]) == (0, 1)
-        assert devices.claim.__wrapped__(ids, tmp_path) == os.getpid() % 2  # shared
-        two[0].kill()
-        two[0].wait()
-        assert devices.claim(ids, tmp_path) == 1
-        assert devices.claim(ids, tmp_path) == 1  # what a process has it keeps
-    finally:
-        for started, _ in (one, two):
-            started.kill()
-            started.wait()
-            started.stdout.close()
+def test_a_process_keeps_the_gpu_that_it_has(tmp_path):
+    assert devices.claim(("a", "b"), tmp_path) == devices.claim(("a", "b"), tmp_path) == 0
 
 
 def test_threads_and_seed_are_set():
