@@ -2,9 +2,12 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.scripts import cluster_study, cohort, outcome
+from tests.scripts.page import Page
+from tests.scripts.reported import Finished
 from workflow.scripts.make_cams import make_cams
 from workflow.scripts.make_pseudo_masks import make_pseudo_masks
 from workflow.scripts.map_glands import map_glands
@@ -138,3 +141,21 @@ def predicted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predicted")
     outcome.build(folder)
     return folder
+
+
+@pytest.fixture
+def made_study(tmp_path, monkeypatch):
+    """Builds a study as write_report finds it in a folder of its own, and stands there."""
+    monkeypatch.chdir(tmp_path)
+    return lambda mask=None, **words: Finished(tmp_path, **words).build(mask)
+
+
+@pytest.fixture(scope="session")
+def report_page(tmp_path_factory):
+    """The page of a labelled study with pixel truth, made once: read it, do not change it."""
+    root = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        mask = np.zeros((400, 400), np.uint8)
+        mask[100:300, 100:200] = 1
+        return Page(Finished(root).build(mask).report())

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tests.scripts.page import Page, decode
-from tests.scripts.reported import Finished
 from workflow.lib.jobs.verdicts import REMEDIES
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -29,26 +28,8 @@ ATTRIBUTES = {
 ATTRIBUTES |= {"alt", "src", "open", "title", "aria-label"}
 
 
-@pytest.fixture
-def make(tmp_path, monkeypatch):
-    """Builds a study in a folder of its own, and stands there."""
-    monkeypatch.chdir(tmp_path)
-    return lambda mask=None, **words: Finished(tmp_path, **words).build(mask)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The page of a labelled study with pixel truth."""
-    root = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        mask = np.zeros((400, 400), np.uint8)
-        mask[100:300, 100:200] = 1
-        return Page(Finished(root).build(mask).report())
-
-
-def test_five_numbers_with_their_intervals(finished):
-    assert finished.numbers() == [
+def test_five_numbers_with_their_intervals(report_page):
+    assert report_page.numbers() == [
         "3 of 4 slides used 1 quarantined",
         "4 tiles 100 px at 1 µm per pixel",
         "0.88 [0.50, 1.00] AUROC labels of 2 slides, out of fold",
@@ -57,8 +38,8 @@ def test_five_numbers_with_their_intervals(finished):
     ]
 
 
-def test_a_card_says_and_shows_what_is_known_of_a_slide(finished):
-    card = Page(finished.cards()["good"])
+def test_a_card_says_and_shows_what_is_known_of_a_slide(report_page):
+    card = Page(report_page.cards()["good"])
     words = card.words()
     for said in (
         "patient p1",
@@ -78,24 +59,24 @@ def test_a_card_says_and_shows_what_is_known_of_a_slide(finished):
     assert alts == [f"{title} of good" for title in titles]
 
 
-def test_a_wrong_prediction_is_said_in_words(finished):
-    assert "wrong: predicted tumour" in Page(finished.cards()["plain"]).words()
+def test_a_wrong_prediction_is_said_in_words(report_page):
+    assert "wrong: predicted tumour" in Page(report_page.cards()["plain"]).words()
 
 
-def test_a_slide_without_tissue_is_a_card_that_says_so(finished):
-    words = Page(finished.cards()["empty"]).words()
+def test_a_slide_without_tissue_is_a_card_that_says_so(report_page):
+    words = Page(report_page.cards()["empty"]).words()
     assert "0 tiles" in words
     assert "No tissue was found" in words
     assert "Dice" not in words and "predicted" not in words
 
 
-def test_a_slide_quarantined_on_the_way_is_listed_with_its_remedy(finished):
-    assert "cut" not in finished.cards()
-    assert f"cut E_TILE A sentence. {REMEDIES['E_TILE']}" in finished.words()
+def test_a_slide_quarantined_on_the_way_is_listed_with_its_remedy(report_page):
+    assert "cut" not in report_page.cards()
+    assert f"cut E_TILE A sentence. {REMEDIES['E_TILE']}" in report_page.words()
 
 
-def test_what_was_pooled_is_said(finished):
-    words = finished.words()
+def test_what_was_pooled_is_said(report_page):
+    words = report_page.words()
     assert "The pixels under tiles of all test slides with truth are pooled" in words
     assert "Slides of the class normal without a mask count as background throughout." in words
     assert "AUROC and average precision are those of tumour." in words
@@ -111,15 +92,15 @@ def test_what_was_pooled_is_said(finished):
         ("top_k", None, "in the tenth of the tiles where they are highest (top k), scaled"),
     ],
 )
-def test_how_scores_are_pooled_is_said(make, pooling, negative, said):
-    study = make()
+def test_how_scores_are_pooled_is_said(made_study, pooling, negative, said):
+    study = made_study()
     study.config["classify_tiles"]["pooling"] = pooling
     study.config["labels"]["negative"] = negative
     assert said in Page(study.report()).words()
 
 
-def test_charts_montages_and_training_are_there(finished):
-    alts = finished.attributes("alt")
+def test_charts_montages_and_training_are_there(report_page):
+    alts = report_page.attributes("alt")
     for title in (
         "Precision and recall of pixels, all folds",
         "ROC of tumour, all folds",
@@ -131,24 +112,24 @@ def test_charts_montages_and_training_are_there(finished):
         "NEGEV, fold 0: AUROC 0.75 on validation tiles",
     ):
         assert title in alts
-    assert "Classifier: the second; 0 pixel masks used; computed in fp32." in finished.words()
-    assert "On the same kind of CPU the same settings" in finished.words()
+    assert "Classifier: the second; 0 pixel masks used; computed in fp32." in report_page.words()
+    assert "On the same kind of CPU the same settings" in report_page.words()
 
 
-def test_the_audit_is_shown(finished):
-    assert "twins note 3 No two alike. A sentence." in finished.words()
+def test_the_audit_is_shown(report_page):
+    assert "twins note 3 No two alike. A sentence." in report_page.words()
 
 
-def test_what_speaks_against_the_evidence_is_shown(finished):
+def test_what_speaks_against_the_evidence_is_shown(report_page):
     said = "0 3 12.5% not defined not defined not defined 0.25 not defined"
-    assert said in finished.words()
-    assert "1 0 not defined" in finished.words()
-    assert "Slides count alike, but what is outside the tissue is of" in finished.words()
-    assert finished.words().count("A sentence.") == 3  # quarantined, audited, warned of
+    assert said in report_page.words()
+    assert "1 0 not defined" in report_page.words()
+    assert "Slides count alike, but what is outside the tissue is of" in report_page.words()
+    assert report_page.words().count("A sentence.") == 3  # quarantined, audited, warned of
 
 
-def test_what_was_run_and_what_it_was_made_with(finished):
-    words = finished.words()
+def test_what_was_run_and_what_it_was_made_with(report_page):
+    words = report_page.words()
     assert "tile_slide 1 12.2 2.0 345 1 here" in words
     assert "random seed 7 numpy 2.0" in words
     assert "Encoder net9 random not trained here" in words
@@ -158,10 +139,10 @@ def test_what_was_run_and_what_it_was_made_with(finished):
     assert "pooling: top_k" in words
 
 
-def test_the_slide_is_as_sharp_as_its_tiles_and_the_truth_is_outlined(finished):
+def test_the_slide_is_as_sharp_as_its_tiles_and_the_truth_is_outlined(report_page):
     """The tile at 500 to 600 of 2000 px is red at 62 to 75 of 250, as its thumbnail is not."""
     slide, truth = (
-        decode(source) for source in Page(finished.cards()["good"]).attributes("src")[:2]
+        decode(source) for source in Page(report_page.cards()["good"]).attributes("src")[:2]
     )
     assert slide.shape == truth.shape == (250, 250, 3)
     np.testing.assert_allclose(slide[68, 68], (200, 0, 100), atol=12)
@@ -170,8 +151,8 @@ def test_the_slide_is_as_sharp_as_its_tiles_and_the_truth_is_outlined(finished):
     np.testing.assert_allclose(truth[125, 200], (240, 240, 240), atol=6)
 
 
-def test_no_words_of_people_become_markup(make):
-    study = make(
+def test_no_words_of_people_become_markup(made_study):
+    study = made_study(
         classes=(f"normal {EVIL}", f'"tumour" {EVIL}'),
         slide='x"><svg onload=alert(3)>',
         patient=EVIL,
@@ -194,14 +175,14 @@ def test_no_words_of_people_become_markup(make):
             assert "<script" not in drawn and "<img" not in drawn
 
 
-def test_the_page_needs_nothing_and_lets_nothing_run(finished):
-    assert finished.source.startswith("<!doctype html>")
-    assert {tag for tag, _ in finished.tags} <= TAGS
-    assert {name for _, found in finished.tags for name in found} <= ATTRIBUTES
-    assert all(source.startswith("data:image/") for source in finished.attributes("src"))
-    ids = finished.attributes("id")
+def test_the_page_needs_nothing_and_lets_nothing_run(report_page):
+    assert report_page.source.startswith("<!doctype html>")
+    assert {tag for tag, _ in report_page.tags} <= TAGS
+    assert {name for _, found in report_page.tags for name in found} <= ATTRIBUTES
+    assert all(source.startswith("data:image/") for source in report_page.attributes("src"))
+    ids = report_page.attributes("id")
     assert len(set(ids)) == len(ids)
-    assert {href[1:] for href in finished.attributes("href")} <= set(ids)
-    policy = next(found["content"] for _, found in finished.tags if "http-equiv" in found)
+    assert {href[1:] for href in report_page.attributes("href")} <= set(ids)
+    policy = next(found["content"] for _, found in report_page.tags if "http-equiv" in found)
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
     assert "unsafe" not in policy

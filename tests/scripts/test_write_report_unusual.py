@@ -3,22 +3,14 @@
 import re
 
 import numpy as np
-import pytest
 
 from tests.scripts.page import Page
-from tests.scripts.reported import Finished, slide_with
+from tests.scripts.reported import slide_with
 from workflow.lib.jobs.shard import commit
 
 
-@pytest.fixture
-def make(tmp_path, monkeypatch):
-    """Builds a study in a folder of its own, and stands there."""
-    monkeypatch.chdir(tmp_path)
-    return lambda mask=None, **words: Finished(tmp_path, **words).build(mask)
-
-
-def test_a_study_without_labels(make):
-    page = Page(make(classes=(), methods=()).report())
+def test_a_study_without_labels(made_study):
+    page = Page(made_study(classes=(), methods=()).report())
     assert page.numbers() == [
         "3 of 4 slides used 1 quarantined",
         "4 tiles 100 px at 1 µm per pixel",
@@ -35,8 +27,8 @@ def test_a_study_without_labels(make):
     assert "95%" not in words
 
 
-def test_a_study_without_masks_shows_heatmaps_and_measures_none(make):
-    study = make()
+def test_a_study_without_masks_shows_heatmaps_and_measures_none(made_study):
+    study = made_study()
     study.has_truth = lambda slide: False
     study.write_tables()
     study.write_metrics([row for row in study.metrics() if row["level"] != "pixel"])
@@ -51,8 +43,8 @@ def test_a_study_without_masks_shows_heatmaps_and_measures_none(make):
     assert len(page.numbers()) == 5
 
 
-def test_a_study_of_slides_as_bags(make):
-    study = make()
+def test_a_study_of_slides_as_bags(made_study):
+    study = made_study()
     study.config["labels"] = study.config["labels"] | {"level": "slide"}
     index = study.root / "aggregators/fold0.json"
     commit(index, study.shard("train_aggregator", {"a": 1}), study.train)
@@ -67,8 +59,8 @@ def test_a_study_of_slides_as_bags(make):
     assert "Attention over tiles, fold 0" in words
 
 
-def test_a_study_whose_tiles_are_labelled_by_masks(make):
-    study = make()
+def test_a_study_whose_tiles_are_labelled_by_masks(made_study):
+    study = made_study()
     study.config["labels"] = study.config["labels"] | {"level": "annotation"}
     rows = [row | {"pixel_masks_used": 3} for row in study.metrics()]
     rows = [row | {"level": row["level"].replace("image", "annotation")} for row in rows]
@@ -80,16 +72,16 @@ def test_a_study_whose_tiles_are_labelled_by_masks(make):
     assert [number.count("; 3 pixel masks used") for number in page.numbers()] == [0, 0, 1, 1, 1]
 
 
-def test_a_study_whose_epochs_masks_chose_says_so(make):
-    study = make()
+def test_a_study_whose_epochs_masks_chose_says_so(made_study):
+    study = made_study()
     said = "Pixel masks of some validation slides chose epochs"
     assert said not in Page(study.report()).words()
     study.config["train_negev"] = {"choose_by": "masks"}
     assert said in Page(study.report()).words()
 
 
-def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
-    page = Page(make(methods=("none", "crf", "svm", "unet")).report())
+def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(made_study):
+    page = Page(made_study(methods=("none", "crf", "svm", "unet")).report())
     words = page.words()
     both = "SVM (pixel-supervised) and U-Net (pixel-supervised)"
     assert f"{both} learnt from the pixel masks of training slides." in words
@@ -105,14 +97,14 @@ def test_a_pixel_supervised_method_is_marked_and_no_number_of_the_study(make):
     assert [number for number in page.numbers() if "PxAP of CAM, CRF" in number]
 
 
-def test_points_are_pixel_labels_too(make):
-    words = Page(make(methods=("none", "points")).report()).words()
+def test_points_are_pixel_labels_too(made_study):
+    words = Page(made_study(methods=("none", "points")).report()).words()
     assert "Points learnt from points marked on training slides. Such rows say" in words
     assert "pixel masks of training slides" not in words
 
 
-def test_the_encoder_of_bags_is_told_whatever_learnt_the_clusters(make):
-    study = make(methods=("none",), clustering="deepcluster")
+def test_the_encoder_of_bags_is_told_whatever_learnt_the_clusters(made_study):
+    study = made_study(methods=("none",), clustering="deepcluster")
     study.config["labels"] = study.config["labels"] | {"level": "slide"}
     study.visit("features", lambda slide, folder: {}, [study.root / "tiles"])
     index = study.root / "aggregators/fold0.json"
@@ -122,22 +114,22 @@ def test_the_encoder_of_bags_is_told_whatever_learnt_the_clusters(make):
     assert "Attention over tiles, fold 0 random" in words
 
 
-def test_no_metrics_at_all(make):
-    study = make()
+def test_no_metrics_at_all(made_study):
+    study = made_study()
     study.write_metrics([])
     page = Page(study.report())
     assert "No slide was classified" in page.words()
     assert len(page.numbers()) == 5
 
 
-def test_a_mask_that_does_not_fit_is_said_and_not_drawn(make):
-    page = Page(make(mask=np.ones((400, 90), np.uint8)).report())
+def test_a_mask_that_does_not_fit_is_said_and_not_drawn(made_study):
+    page = Page(made_study(mask=np.ones((400, 90), np.uint8)).report())
     words = Page(page.cards()["good"]).words()
     assert "pixel truth cannot be shown: mask.png is 90 x 400 px" in words
 
 
-def test_past_max_slides_the_table_goes_on(make):
-    study = make()
+def test_past_max_slides_the_table_goes_on(made_study):
+    study = made_study()
     whole, short = (Page(study.report(max_slides=count)) for count in (3, 1))
     assert len(whole.cards()) == 3 and len(short.cards()) == 1
     assert "the first 1 of 3 slides" in short.words()
@@ -145,8 +137,8 @@ def test_past_max_slides_the_table_goes_on(make):
         assert f"<td>{name}</td>" in re.sub("</?a.*?>", "", short.source)
 
 
-def test_only_the_table_of_jobs_changes_from_run_to_run(make):
-    study = make()
+def test_only_the_table_of_jobs_changes_from_run_to_run(made_study):
+    study = made_study()
     first = study.report()
     assert study.report() == first
     study.log("tile_slide", "all", seconds=99.0)
@@ -159,16 +151,16 @@ def test_only_the_table_of_jobs_changes_from_run_to_run(make):
     assert parts[0][2] == parts[1][2]
 
 
-def test_a_torn_record_of_a_job_is_passed_over(make):
-    study = make()
+def test_a_torn_record_of_a_job_is_passed_over(made_study):
+    study = made_study()
     study.log("train_irn", "fold0")
     record = study.root.parents[1] / "logs/flat/train_irn/fold0.run.json"
     record.write_text(record.read_text()[:20])
     assert "train_irn" not in study.report()
 
 
-def test_permuted_labels_are_said_above_all_numbers(make):
-    study = make()
+def test_permuted_labels_are_said_above_all_numbers(made_study):
+    study = made_study()
     before = Page(study.report())
     study.config["labels"]["permute"] = True
     rows = study.metrics()

@@ -109,7 +109,9 @@ def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> s
 
 
 def _shorten(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    """A name with its middle left out: methods and classes are often told apart by their end."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - half - 1]}…{name[-half:]}"
 
 
 def _svg(figure: Figure) -> str:
