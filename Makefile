@@ -1,5 +1,8 @@
 # make run    the environment, then the whole pipeline on the demo cohort, to results/demo/report.html
 # make test   the tests, in the same environment
+# make new-study SLIDES=folder   a slide sheet and a config for slides of your own, to be filled in
+# make doctor CONFIG=file        is everything there that a study needs? what to type where not
+# make compare A=results/x B=results/y   how two studies of the same slides differ
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
 PYTHON ?= python3.11
@@ -7,8 +10,12 @@ CORES ?= 2
 ARGS ?=
 BIN := .venv/bin
 STUDY ?= demo
+SLIDES ?=
+NAME ?=
+CONFIG ?=
+PROFILE ?=
 
-.PHONY: env demo run test test-all lint explain verify docs clean
+.PHONY: env demo run new-study doctor compare test test-all lint explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -23,6 +30,15 @@ demo: .venv/ready
 
 run: env
 	$(BIN)/python -m workflow.tools.run --cores $(CORES) $(ARGS)
+
+new-study: .venv/ready
+	$(BIN)/python -m workflow.tools.new_study "$(or $(SLIDES),$(error type make new-study SLIDES=folder))" $(NAME)
+
+doctor: .venv/ready
+	$(BIN)/python -m workflow.tools.doctor $(if $(CONFIG),--configfile $(CONFIG)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+compare: .venv/ready
+	$(BIN)/python -m workflow.tools.compare_studies $(or $(A),$(error type make compare A=results/x B=results/y)) $(B) $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow" $(TESTS)
@@ -41,8 +57,12 @@ explain: env
 verify: env
 	$(BIN)/python -m workflow.tools.verify results/$(STUDY)
 
+repair: env
+	$(BIN)/python -m workflow.tools.verify results/$(STUDY) --repair --cores $(CORES) $(ARGS)
+
 docs: env
 	$(BIN)/python -m workflow.tools.write_config_readme
+	$(BIN)/python -m workflow.tools.write_errors
 
 clean:
 	rm -rf results logs .snakemake data/demo

@@ -24,12 +24,19 @@ include: "workflow/rules/stitch.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/export.smk"
 
 
 rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
+
+
+rule export:
+    input:
+        f"{RESULTS}/exports/cohort.h5ad",
+        expand(f"{RESULTS}/exports/{{program}}.json", program=PROGRAMS),
 
 
 if workflow.is_main_process:

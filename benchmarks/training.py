@@ -17,12 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.drawn_stores import draw_store
 from benchmarks.training_ways import (
     LIMIT,
     OF_DECODERS,
@@ -40,7 +40,7 @@ from workflow.lib.refine import seed_lessons
 from workflow.lib.refine.decoders import Decoder
 from workflow.lib.refine.seed_bags import cam_bag
 from workflow.lib.tiles.bags import TileBag
-from workflow.lib.tiles.stores import Tiles, create_tiles, open_group, write_rows
+from workflow.lib.tiles.stores import Tiles, open_group, write_rows
 
 CASES = [
     *(f"{lesson}:squeezenet1_1:224:{batch}" for lesson in ("frozen", "negev") for batch in (8, 32)),
@@ -127,22 +127,11 @@ def pays(extra: float, *, usual: float, step: float) -> str:
 
 
 def draw_tiles(folder: Path, tile_px: int, count: int, codec: str) -> TileBag:
-    """`count` tiles of a few slides in stores: smooth stains, and grains as of a scanner."""
+    """`count` tiles of a few slides in stores, with random cams beside them."""
     rng, stores, each = np.random.default_rng(0), [], -(-count // SLIDES)
-
-    def draw() -> np.ndarray:
-        coarse = rng.integers(60, 230, (tile_px // 16, tile_px // 16, 3), dtype=np.uint8)
-        smooth = cv2.resize(coarse, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC)
-        return cv2.add(smooth, rng.integers(0, 16, smooth.shape, dtype=np.uint8))
-
     for slide in range(SLIDES):
         path = folder / f"{slide}.zarr"
-        pixels = (draw() for _ in range(each))
-        group = create_tiles(path, pixels, count=each, tile_px=tile_px, codec=codec, quality=90)
-        for name in ("origins", "positions_px"):
-            write_rows(group, name, np.zeros((each, 2), np.int64))
-        for name in ("tissue", "blur", "bad"):
-            write_rows(group, name, np.zeros(each, np.float32))
+        group = draw_store(path, rng, tile_px=tile_px, count=each, codec=codec)
         write_rows(group, "cams", rng.random((each, 2, 14, 14)).astype(np.float16))
         stores.append(Tiles(path))
     slides = [str(slide) for slide in range(SLIDES)]

@@ -31,7 +31,6 @@ OPTIONAL = {"umap-learn"}
 # Needed without being imported: command lines, libraries behind others, the build of `-e .`.
 TOOLS = {
     "huggingface-hub": "timm fetches from the hub with it",
-    "imagecodecs": "tifffile decodes with it",
     "openslide-bin": "the C library behind openslide-python",
     "pytest-xdist": "make test",
     "ruff": "make lint",

@@ -3,25 +3,23 @@
 import numpy as np
 import torch
 
+from tests.lib.held import HeldTiles
 from workflow.lib.evidence.cams import upsample
 
 SIDE = 32
 
 
-class Store:
-    """As much of a tile store as a bag needs; a red square lies where the evidence is."""
+class Store(HeldTiles):
+    """Tiles in memory; a red square lies where the evidence is."""
 
     def __init__(self, count, bad=(), red=True, seed=0):
         rng = np.random.default_rng(seed)
-        self.bad = np.isin(np.arange(count), bad)
         self.corners = rng.integers(0, 2, size=(count, 2)) * (SIDE // 2)
-        self.tiles = rng.integers(150, 180, size=(count, SIDE, SIDE, 3), dtype=np.uint8)
+        tiles = rng.integers(150, 180, size=(count, SIDE, SIDE, 3), dtype=np.uint8)
+        super().__init__(tiles, bad)
         for tile, (y, x) in zip(self.tiles, self.corners, strict=True):
             if red:
                 tile[y : y + SIDE // 2, x : x + SIDE // 2] = (220, 30, 30)
-
-    def batch(self, indices):
-        return self.tiles[np.asarray(indices, dtype=int)]
 
     def evidence(self):
         cams = torch.zeros(len(self.tiles), 4, 4)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from tests.lib.held import HeldTiles
 from workflow.lib.networks.backbones import build_backbone
 from workflow.lib.networks.classifiers import Classifier
 from workflow.lib.tiles.bags import TileBag
@@ -27,17 +28,14 @@ SETTINGS = {
 }
 
 
-class Store:
+class Store(HeldTiles):
     """Pink noise, striped when `label` is 1."""
 
     def __init__(self, label, count, seed):
         rng = np.random.default_rng(seed)
-        self.tiles = rng.integers(150, 220, (count, SIDE, SIDE, 3), dtype=np.uint8)
-        self.tiles[:, ::4] -= 100 * np.uint8(label)
-        self.bad = np.zeros(count, bool)
-
-    def batch(self, rows):
-        return self.tiles[rows]
+        tiles = rng.integers(150, 220, (count, SIDE, SIDE, 3), dtype=np.uint8)
+        tiles[:, ::4] -= 100 * np.uint8(label)
+        super().__init__(tiles)
 
 
 class KilledBag(TileBag):

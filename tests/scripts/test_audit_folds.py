@@ -96,7 +96,7 @@ def test_all_that_was_found_is_told_at_once_with_what_to_do(study):
     with pytest.raises(ValueError) as error:
         study.audit()
     assert str(error.value).splitlines() == [
-        "This study leaks (2 faults), so nothing is reported:",
+        "E_LEAK: This study leaks (2 faults), so nothing is reported:",
         "  E_LEARNT: classifiers/fold0 learnt from slide a1, which fold 0 tests.",
         "  E_FOLD: scores/fold0/b is of fold 0, but classifiers/fold1 made it.",
         "What to do:",

@@ -28,6 +28,7 @@ SETTINGS = {
     "quality": 90,
     "max_upsample": 1.1,
     "max_bad_tiles": 0.001,
+    "half_db": 0,
 }
 
 
@@ -97,6 +98,7 @@ def test_tiles_at_the_mpp_of_the_slide_are_its_pixels(tmp_path):
         "bad": 0,
         "mpp": 0.5,
         "scale": 1.0,
+        "backend": "openslide",  # the tiles are not JPEG
     }
 
 
@@ -265,7 +267,16 @@ def test_every_slide_gets_one_sentence(tmp_path, caplog):
     slide, _ = make(tmp_path)
     with caplog.at_level(logging.INFO, logger="workflow.scripts.tile_slide"):
         run(tmp_path, [slide], {"a": FULL})
-    assert caplog.messages == ["a: 35 of 35 tiles hold tissue, at 0.5 um per pixel; 0 unreadable."]
+    assert caplog.messages == [
+        "a: 35 of 35 tiles hold tissue, at 0.5 um per pixel; 0 unreadable. openslide read it."
+    ]
+
+
+@pytest.mark.parametrize(("half_db", "backend"), [(0, "libjpeg-turbo"), (20, " at half size")])
+def test_the_manifest_says_what_decoded_the_tiles(half_db, backend, tmp_path):
+    slide, _ = make(tmp_path, compression="jpeg", pyramid=False)
+    unit = run(tmp_path, [slide], {"a": FULL}, mpp=1.0, tile_px=64, half_db=half_db) / "a"
+    assert manifest(unit)["facts"]["backend"].endswith(backend)
 
 
 @pytest.mark.slow

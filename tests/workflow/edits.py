@@ -212,6 +212,10 @@ EDITS = {
     ),
     "a patient in the sheet": (change_label, SPLITS),
     "labels that mean nothing": (lambda s: s.edit_config("labels", permute=True), SPLITS),
+    "files for other programs": (
+        lambda s: s.edit_config("export_features", formats=["stamp"]),
+        set(),
+    ),
     "a truth mask": (change_truth, MASK_SCORES),
     "a method left out": (
         lambda s: s.edit_config("refine_masks", methods=["none"]),

@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import cv2
@@ -25,11 +24,6 @@ def sheet_rows(study):
 
 def write_rows(study, rows):
     study.sheet.write_text("".join("\t".join(row) + "\n" for row in rows))
-
-
-def verify(study):
-    command = [sys.executable, "-m", "workflow.tools.verify", str(study.results)]
-    return subprocess.run(command, cwd=study.folder, capture_output=True, text=True, check=False)
 
 
 def running_scripts(snakemake):
@@ -189,27 +183,6 @@ def test_a_strange_file_name_works_and_is_not_executed(fresh, undisturbed):
     unit = f"tiles/{rows[1][0]}/manifest.json"
     assert (fresh.results / unit).read_bytes() == (undisturbed.results / unit).read_bytes()
     assert not list(fresh.folder.rglob("PWNED"))
-
-
-def test_damage_is_found_named_and_repaired(undisturbed, tmp_path):
-    study = undisturbed.copy(tmp_path / "study")
-    assert verify(study).returncode == 0
-    unit = sorted(study.results.glob("features/*/"))[0]
-    chunk = max(
-        (file for file in unit.rglob("*") if file.is_file()), key=lambda f: f.stat().st_size
-    )
-    data = bytearray(chunk.read_bytes())
-    data[len(data) // 2] ^= 1
-    chunk.write_bytes(data)
-    found = verify(study)
-    assert found.returncode == 1 and f"features/{unit.name}" in found.stdout
-    remedy = found.stdout.split("Remedy: ")[1]
-    assert f"rm -r {unit}; snakemake --cores 2 -R extract_features" in remedy
-    shutil.rmtree(unit)
-    assert "is missing; run again with -R extract_features" in verify(study).stdout
-    study.run("-R", "extract_features")
-    assert verify(study).returncode == 0
-    assert study.tree() == undisturbed.tree()
 
 
 def test_a_second_run_does_nothing(undisturbed):

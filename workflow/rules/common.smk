@@ -28,7 +28,9 @@ from workflow.lib.cohort.splits import count_folds
 
 schema = yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text())
 if problems := schema_faults(config, schema) or check_config(config):
-    raise WorkflowError("The config cannot be used:\n" + "\n".join(f"  {p}" for p in problems))
+    raise WorkflowError(
+        "E_CONFIG: The config cannot be used:\n" + "\n".join(f"  {p}" for p in problems)
+    )
 
 LABELLED = bool(config["labels"]["classes"])
 try:
@@ -38,7 +40,7 @@ try:
         labels_needed=LABELLED,
     )
 except SheetError as error:
-    raise WorkflowError(str(error)) from None
+    raise WorkflowError(f"E_SHEET: {error}") from None
 if config["labels"]["permute"]:
     listed = permute_labels(listed, seed=config["seed"])
 SLIDES = {slide.slide: slide for slide in listed}
@@ -54,7 +56,7 @@ MARKED = {name: any(getattr(s, name) for s in SLIDES.values()) for name in ("mas
 problems = check_marks(METHODS, masked=MARKED["mask"], pointed=MARKED["points"])
 problems += check_choices(config, METHODS, masked=MARKED["mask"])
 if problems:
-    raise WorkflowError("\n".join(problems))
+    raise WorkflowError("\n".join(f"E_CONFIG: {problem}" for problem in problems))
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
 
@@ -63,7 +65,7 @@ if workflow.is_main_process:
     IDENTITIES.save()
     if problems:
         sentences = "\n".join(f"  {problem}" for problem in problems)
-        raise WorkflowError(f"{config['slides']} names a slide twice:\n{sentences}")
+        raise WorkflowError(f"E_SHEET: {config['slides']} names a slide twice:\n{sentences}")
 
 
 wildcard_constraints:
@@ -114,14 +116,14 @@ def checkpoint(stage, architecture, **others):
     try:
         found = checkpoint_identity(section[architecture], section["checkpoint"], weights)
     except (FileNotFoundError, ValueError) as error:
-        raise WorkflowError(f"{stage}: {error}") from None
+        raise WorkflowError(f"E_WEIGHTS: {stage}: {error}") from None
     facts = {"checkpoint": found} | {key: value for key, value in others.items() if value}
     return lambda wildcards: facts
 
 
 def page_facts(wildcards):
     """What the report is made from beside its tables: the config that shapes results, the page."""
-    hidden = ("compute", "slides", "weights", "slides_per_shard")
+    hidden = ("compute", "slides", "weights", "slides_per_shard", "export_features")
     shown = {key: value for key, value in config.items() if key not in hidden}
     page = Path(workflow.basedir, "workflow/report").glob("report.*")
     return {"config": shown, "page": [IDENTITIES.of(file) for file in sorted(page)]}

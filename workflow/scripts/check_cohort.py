@@ -39,7 +39,7 @@ def check_cohort(checks: list[Path], verdicts: Path, *, max_quarantined: float) 
     if len(lost) > max_quarantined * len(rows):
         listed = "\n".join(f"  {row['slide']}: {row['sentence']} {row['remedy']}" for row in lost)
         raise ValueError(
-            f"{len(lost)} of {len(rows)} slides cannot be used, more than max_quarantined ="
+            f"E_LOST: {len(lost)} of {len(rows)} slides cannot be used, more than max_quarantined ="
             f" {max_quarantined:g} allows. Repair them, or raise max_quarantined:\n{listed}"
         )
     log.info("%d of %d slides can be used.", len(rows) - len(lost), len(rows))

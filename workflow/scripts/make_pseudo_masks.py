@@ -20,6 +20,7 @@ from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.tables import read_table
 from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.shards import Shards
 from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows, open_group
 
 log = logging.getLogger(__name__)
@@ -49,15 +50,15 @@ def make_pseudo_masks(
 
     def work(slide: Slide, folder: Path) -> dict:
         store, seen = Tiles(tiles.parent / slide.slide / "tiles.zarr"), cams.parent / slide.slide
-        facts, source = manifest(seen)["facts"], open_group(seen / "cams.zarr")
-        classes = source.attrs["classes"]
+        facts, source = manifest(seen)["facts"], Shards(seen / "cams.zarr" / "cams")
+        classes = open_group(seen / "cams.zarr").attrs["classes"]
         side, count, quality = store.attrs["tile_px"], len(store), Quality()
         is_negative = negative is not None and slide.label == negative
         says_nothing = is_flat(facts, cam_scale)
 
         def blocks() -> Iterator[np.ndarray]:
             for start in range(0, count, BLOCK):
-                block = source["cams"][start : start + BLOCK]
+                block = source[start : start + BLOCK]
                 cam = slide_evidence(block, classes, facts, scale=cam_scale)
                 evidence = upsample(cam, side).numpy()
                 masks = threshold_cams(evidence, foreground=foreground, background=background)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.units import manifest
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.slides.slides import SlideReader, open_reader
+from workflow.lib.slides.tiled_tiffs import read_directly
 from workflow.lib.tiles.stores import create_tiles, write_rows
 from workflow.lib.tiles.tile_pixels import blur_score, read_tiles
 from workflow.lib.tiles.tiling import TileSpec, grid, origins, tissue_fraction
@@ -36,6 +38,7 @@ def tile_slide(
     quality: int,
     max_upsample: float,
     max_bad_tiles: float,
+    half_db: float,
 ) -> None:
     """Write the tiles of each slide that hold at least `min_tissue` tissue, at exactly `mpp`.
 
@@ -63,7 +66,12 @@ def tile_slide(
         limit = _bad_limit(spec, len(kept), max_bad_tiles)
         # A bad tile costs two reads, with its neighbours and alone: `limit` ends it, not the reader
         reads = int(2 * limit) + MORE_READS
-        with open_reader(slide.path, mpp=facts["mpp"], max_bad_reads=reads) as reader:
+        with open_reader(
+            slide.path,
+            mpp=facts["mpp"],
+            max_bad_reads=reads,
+            through=partial(read_directly, half_db=half_db),
+        ) as reader:
             pixels = _pixels(slide, reader, spec, positions[kept], blur, bad, limit, max_bad_tiles)
             store = create_tiles(
                 folder / "tiles.zarr",
@@ -79,8 +87,8 @@ def tile_slide(
         for name, row in rows.items():
             write_rows(store, name, row)
         log.info(
-            "%s: %d of %d tiles hold tissue, at %g um per pixel; %d unreadable.",
-            *(slide.slide, len(kept), len(positions), mpp, bad.sum()),
+            "%s: %d of %d tiles hold tissue, at %g um per pixel; %d unreadable. %s read it.",
+            *(slide.slide, len(kept), len(positions), mpp, bad.sum(), reader.backend),
         )
         return {
             "tiles": len(kept),
@@ -89,6 +97,7 @@ def tile_slide(
             "bad": int(bad.sum()),
             "mpp": mpp,
             "scale": spec.scale,
+            "backend": reader.backend,
         }
 
     visit(tiles, shard, work, upstream=[checks.parent, tissue.parent])

@@ -18,7 +18,7 @@ SHOWN = 5  # changed keys listed per rule
 
 
 def main(arguments: list[str]) -> int:
-    """Print the explanation; the exit status is that of Snakemake's dry run."""
+    """Print the explanation; the exit status is 2 where Snakemake cannot use what it was given."""
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder, "notes.jsonl")
         notes.touch()
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         )
         if dry_run.returncode:
             sys.stderr.write(dry_run.stdout + dry_run.stderr)
-            return dry_run.returncode
+            return 2
         noted = {note["output"]: note for note in map(json.loads, notes.open())}
     sys.stdout.writelines(f"{line}\n" for line in explain(dry_run.stdout, noted))
     return 0

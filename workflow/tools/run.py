@@ -1,49 +1,124 @@
 """Run the workflow with a bar and a sentence a step: `python -m workflow.tools.run [arguments]`.
 
 The arguments are Snakemake's own. Its full output goes to .snakemake/log as always; here only the
-stages' sentences, the bar, and whatever goes wrong are shown.
+stages' sentences, the bar, and whatever goes wrong are shown. The last lines say what failed, what
+stands and what to type next. Exits with 0 when all is made, 1 when jobs failed, 2 when nothing was
+run because something that was given cannot be used (docs/errors.md).
 """
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
+from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_remedies, tell_slides
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 STEPS = re.compile(r"^(\d+) of (\d+) steps")
 TROUBLE = re.compile(r"Error|Exception|error:|Nothing to be done|cannot be used|LockException")
+FAILED = re.compile(r"^Error in rule (\w+):")
+FIELD = re.compile(r"^    (jobid|log): (\S+)")
+LOGFILE = re.compile(r"^Logfile .*:$")
+FINISHED = re.compile(r"^Finished jobid: (\d+) ")
+REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|LockException)\b")
+
+
+@dataclass
+class Seen:
+    """What the output of a run told.
+
+    logs    of the jobs that began; failed: job id -> rule and log of those that never succeeded
+    codes   of what kept the run from beginning
+    """
+
+    logs: set[str] = field(default_factory=set)
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    codes: set[str] = field(default_factory=set)
+
+    def studies(self) -> list[Path]:
+        """The results folders of the studies whose jobs began."""
+        parts = (Path(log).parts for log in self.logs)
+        return sorted({Path("results", p[1]) for p in parts if len(p) > 2 and p[0] == "logs"})
 
 
 def main(arguments: list[str]) -> int:
-    """Run Snakemake; the exit status is its own."""
+    """Run Snakemake and say how it ended; the exit status is 0, 1 or 2 as above."""
+    seen, status = watch(arguments)
+    again = shlex.join(["python", "-m", "workflow.tools.run", *arguments])
+    sys.stderr.writelines(f"{line}\n" for line in farewell(seen, status, again))
+    return (1 if seen.logs else 2) if status else 0
+
+
+def watch(arguments: list[str]) -> tuple[Seen, int]:
+    """Run Snakemake and show what matters; what its output told, and its exit status."""
     command = [sys.executable, "-m", "snakemake", *arguments]
     with subprocess.Popen(  # noqa: S603 - the arguments are the user's own
         command, stderr=subprocess.PIPE, stdout=None, text=True, bufsize=1, errors="replace"
     ) as snakemake:
         signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake gets it too and stops its jobs
-        show(snakemake.stderr)
-        return snakemake.wait()
+        seen = show(snakemake.stderr)
+        return seen, snakemake.wait()
 
 
-def show(lines: Iterable[str]) -> None:
+def show(lines: Iterable[str]) -> Seen:
     """Turn Snakemake's output into a bar, sentences and, from the first trouble on, all lines."""
     rules = tuple(f"{script.stem} " for script in SCRIPTS.glob("*.py"))
     bar = tqdm(total=0, unit="step", bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} steps {elapsed}")
-    trouble = False
+    trouble, seen, failing, borders = False, Seen(), {}, 0
     with bar:
         for line in lines:
+            if LOGFILE.match(line):
+                borders = 2
+            if borders:  # a whole log, which the last words name and tell the cause of
+                borders -= line.startswith("====")
+                continue
             trouble = trouble or bool(TROUBLE.search(line))
+            if failed := FAILED.match(line):
+                failing = {"rule": failed[1]}
+            elif found := FIELD.match(line):
+                failing[found[1]] = found[2]
+                if found[1] == "log":
+                    seen.logs.add(found[2])
+                    if "rule" in failing:
+                        seen.failed[failing.get("jobid", "")] = (failing["rule"], found[2])
+                        failing = {}
+            elif finished := FINISHED.match(line):
+                seen.failed.pop(finished[1], None)  # a retry that went well
+            seen.codes |= set(REFUSED.findall(line))
             if steps := STEPS.match(line):
                 bar.total = int(steps[2])
                 bar.n = int(steps[1])
                 bar.refresh()
             elif (line.startswith(rules) and ": " in line) or (trouble and line.strip()):
                 bar.write(line.rstrip(), file=sys.stderr)
+    return seen
+
+
+def farewell(seen: Seen, status: int, again: str) -> list[str]:
+    """The last lines: what failed, which slides were put aside, what stands, what to type next."""
+    if status and not seen.logs:
+        codes = {"E_LOCKED" if code == "LockException" else code for code in seen.codes}
+        reason = tell_remedies(codes) or ["  The lines above say why."]
+        return ["Nothing was run.", *reason, f"Then: {again}"]
+    lines = []
+    if status and not seen.failed:
+        lines.append("The run was stopped before all was made; no job failed of itself.")
+    if seen.failed:
+        failures = (read_failure(rule, Path(log)) for rule, log in seen.failed.values())
+        lines += tell_failures(failures)
+    for results in seen.studies():
+        lines += tell_slides(results, standing=bool(status))
+    if status:
+        lines += ["What was finished is kept. Then the same command goes on from there:"]
+        lines.append(f"  {again}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,147 +1,108 @@
 """Recheck every file of a study: `python -m workflow.tools.verify results/demo`.
 
 Prints one line per damaged, missing or unknown file, and per result that an index lists and that is
-not there, and exits with 1 when there is any.
+not there; then which rule made it of which slide or model. With `--repair`, followed by the
+arguments that Snakemake is run with, what is damaged is removed and made again, nothing else:
+
+    python -m workflow.tools.verify results/mine --repair --cores 2 --configfile my-study.yaml
+
+Exits with 0 when all is whole, with 1 when something is damaged (and was not repaired), with 2 when
+a repair was refused because a run is at work or Snakemake cannot use the config.
 """
 
 import argparse
-import hashlib
-import json
 import os
-import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
 
-from tqdm import tqdm
+from workflow.lib.jobs.damage import Damage, find_damage, unlisted
+from workflow.tools.repair import Refusal, repair
+
+SHOWN = 10  # slides or models that are named of a rule
 
 
-def main() -> int:
-    """Check the studies named on the command line; the exit status says whether they are whole."""
-    parser = argparse.ArgumentParser(prog="verify", description=__doc__)
+def main(arguments: list[str]) -> int:
+    """Check, and repair if that is wished; the exit status says whether all is whole."""
+    parser = argparse.ArgumentParser(
+        "verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", nargs="+", type=Path, help="folders such as results/demo")
-    problems, damaged, count = [], {}, 0
-    for results in parser.parse_args().results:
-        if not results.is_dir():
-            problems.append(f"{results}: there is no such folder; run the study first")
-            continue
-        found = sorted(results.rglob("manifest.json")) + sorted(results.rglob(".*.recipe.json"))
-        found = [file for file in found if not any(p.endswith(".draft") for p in file.parts)]
-        with ThreadPoolExecutor() as pool:
-            bar = {"total": len(found), "desc": "verify", "disable": None}
-            for record, faults in zip(found, tqdm(pool.map(check, found), **bar), strict=True):
-                problems += faults
-                if faults:
-                    damaged[record] = rule_of(record)
-        count += len(found)
-        lost = lost_units(results)
-        problems += [sentence for sentence, _ in lost.values()]
-        damaged |= {record: rule for record, (_, rule) in lost.items()}
-    sys.stdout.writelines(f"{problem}\n" for problem in problems)
-    sys.stdout.write(f"{count} results checked, {len(problems)} problems found.\n")
-    if damaged:
-        made = [file for file in damaged if file.name == "manifest.json" and file.is_file()]
-        units = [str(record.parent) for record in made]
-        remove = f"rm -r {shlex.join(units)}; " if units else ""
-        rules = " ".join(sorted(set(damaged.values())))
+    parser.add_argument(
+        "--repair",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="make again what is damaged in one study; what follows are Snakemake's arguments",
+    )
+    given = parser.parse_args(arguments)
+    for folder in given.results:
+        if not folder.is_dir():
+            sys.stdout.write(f"{folder}: there is no such folder; run the study first\n")
+            return 1
+    if given.repair is None:
+        return max(_check(folder) for folder in given.results)
+    if len(given.results) > 1:
+        parser.error("--repair takes one study, because each has its own config")
+    return _repair(Path(os.path.relpath(given.results[0])), given.repair)  # as Snakemake writes it
+
+
+def _check(results: Path) -> int:
+    damages = _look(results)
+    _advise(results, damages)
+    return 1 if damages else 0
+
+
+def _repair(results: Path, arguments: list[str]) -> int:
+    try:
+        left = repair(results, _look(results), arguments)
+    except Refusal as reason:
+        sys.stdout.write(f"Nothing was changed: {reason}\n")
+        return 2
+    sys.stdout.writelines(f"{sentence}\n" for sentence in left)
+    return 1 if _look(results) else 0
+
+
+def _look(results: Path) -> list[Damage]:
+    """All that is damaged, told line by line and then by rule."""
+    count, damages = find_damage(results)
+    sys.stdout.writelines(f"{damage.sentence}\n" for damage in damages)
+    made = defaultdict(set)
+    for damage in damages:
+        if damage.kind != "foreign":
+            made[damage.rule or "no rule that can be told"].add(_name(damage.thing, results))
+    for rule, things in sorted(made.items()):
+        sys.stdout.write(f"E_DAMAGED: made by {rule}: {_listing(sorted(things))}\n")
+    if lost := unlisted(results):
+        names = _listing([_name(unit, results) for unit in lost])
         sys.stdout.write(
-            f"Remedy: {remove}snakemake --cores 2 -R {rules} (with the --configfile of the study). "
-            "What is whole is not made again.\n"
+            f"Listed by no index, because the slide left the sheet or the index was lost (--repair"
+            f" tells): {names}\n"
         )
-    return 1 if problems else 0
+    sys.stdout.write(f"{count} results checked, {len(damages)} problems found.\n")
+    return damages
 
 
-def rule_of(record: Path) -> str:
-    """The rule that made a result; where its record is torn, the check that all follows from."""
-    try:
-        content = json.loads(record.read_text())
-        return content.get("made_from", content.get("recipe"))["rule"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return "check_slide"
+def _advise(results: Path, damages: list[Damage]) -> None:
+    if any(damage.kind != "foreign" for damage in damages):
+        sys.stdout.write(
+            f"Remedy: python -m workflow.tools.verify {results} --repair --cores 2 (with the"
+            " --configfile of the study). What is whole is not made again.\n"
+        )
+    if any(damage.kind == "foreign" for damage in damages):
+        sys.stdout.write("Files that no stage wrote are yours to move away; no repair does.\n")
 
 
-def lost_units(results: Path) -> dict[Path, tuple[str, str]]:
-    """Manifests that are not as any index lists them -> what is wrong, the rule that makes them.
-
-    Snakemake sees the indices alone, so it would never make a lost unit again by itself. An index
-    of an earlier grouping into shards may lie beside the current one; a unit may be as either says.
-    """
-    listed: dict[Path, list[tuple[dict, str]]] = defaultdict(list)
-    lost = {}
-    for index in indices(results):
-        try:
-            content = json.loads(index.read_text())
-            units, rule = content.get("units", {}), content.get("rule", "check_slide")
-        except (OSError, ValueError, AttributeError) as error:
-            lost[index] = (f"{index}: cannot be read ({error})", "check_slide")
-            continue
-        for name, record in units.items():
-            listed[index.parent / name / "manifest.json"].append((record, rule))
-    for manifest, records in sorted(listed.items()):
-        rule = records[-1][1]
-        again = f"run again with -R {rule}, or delete the index that lists it"
-        try:
-            found = json.loads(manifest.read_text())
-        except FileNotFoundError:
-            lost[manifest] = (f"{manifest.parent}: is missing; {again}", rule)
-            continue
-        except (OSError, ValueError):
-            continue  # `check` says so
-        if all({key: found.get(key) for key in record} != record for record, _ in records):
-            sentence = f"{manifest.parent}: is not the result that its index lists; {again}"
-            lost[manifest] = (sentence, rule)
-    return lost
+def _name(thing: Path, results: Path) -> str:
+    """A unit as stage/slide, as people find it below the results."""
+    return thing.relative_to(results).as_posix()
 
 
-def indices(results: Path) -> Iterator[Path]:
-    """The JSON files of a study that lie in no unit."""
-    for folder, folders, files in os.walk(results):
-        if "manifest.json" in files:
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.endswith(".json") and not name.startswith(".") and name != "identities.json":
-                yield Path(folder, name)
-
-
-def check(record: Path) -> list[str]:
-    """What is wrong with the files that one manifest (or one table's sidecar) vouches for."""
-    try:
-        files = json.loads(record.read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
-        return [f"{record}: cannot be read ({error})"]
-    if record.name != "manifest.json":
-        return _compare(record.parent, files)
-    present = {
-        file.relative_to(record.parent).as_posix()
-        for file in record.parent.rglob("*")
-        if file.is_file() and file != record
-    }
-    unknown = sorted(present - set(files))
-    return _compare(record.parent, files) + [
-        f"{record.parent / name}: is not in the manifest" for name in unknown
-    ]
-
-
-def _compare(folder: Path, files: dict[str, dict]) -> list[str]:
-    problems = []
-    for name, expected in files.items():
-        file = folder / name
-        if not file.is_file():
-            problems.append(f"{file}: is missing")
-        elif file.stat().st_size != expected["bytes"]:
-            problems.append(
-                f"{file}: has {file.stat().st_size} bytes instead of {expected['bytes']}"
-            )
-        else:
-            with file.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
-                    problems.append(f"{file}: its bytes changed")
-    return problems
+def _listing(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,12 +1,11 @@
 """DCEC: it finds two textures, stops, resumes bitwise, and refuses what is not a number."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from tests.lib.held import HeldTiles
 from workflow.lib.clusters import dcec
 from workflow.lib.clusters.autoencoders import Autoencoder
 from workflow.lib.clusters.dcec import Course, train
@@ -31,7 +30,7 @@ def textures(label, count, seed):
 
 
 def store(tiles):
-    return SimpleNamespace(bad=np.zeros(len(tiles), bool), batch=lambda rows: tiles[rows])
+    return HeldTiles(tiles)
 
 
 def two_textures(each=20):

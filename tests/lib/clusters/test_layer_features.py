@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.lib.held import HeldTiles
 from workflow.lib.clusters.layer_features import layer_features, probe_layers
 from workflow.lib.tiles.bags import TileBag
 
@@ -43,21 +44,13 @@ def test_features_that_are_not_finite_are_named():
         )
 
 
-class Store:
-    def __init__(self, pixels, bad):
-        self.pixels, self.bad = pixels, np.array(bad)
-
-    def batch(self, rows):
-        return self.pixels[rows]
-
-
 def bag(shades, seed):
     """A slide of four tiles per shade of red, the second bad; bright ones are of class 1."""
     stores = []
     for number, shade in enumerate(shades):
         pixels = tiles(4, seed + number)
         pixels[..., 0] = pixels[..., 0] // 4 + shade
-        stores.append(Store(pixels, [False, True, False, False]))
+        stores.append(HeldTiles(pixels, bad=[1]))
     labels = [int(shade > 60) for shade in shades]
     return TileBag([str(n) for n in range(len(shades))], stores, labels)
 
@@ -75,14 +68,14 @@ def test_probes_score_tiles_that_they_were_not_fitted_on():
 def test_only_drawn_tiles_are_learnt_from():
     training, testing = bag([0, 10, 120, 130], 0), bag([5, 125], 50)
     drawn = np.array([0, 3, 6, 10])
-    kept = [training.stores[s].pixels.copy() for s in range(4)]
+    kept = [training.stores[s].tiles.copy() for s in range(4)]
     for store, row in zip(training.stores, [0, 0, 0, 2], strict=True):
         black = np.setdiff1d(np.arange(4), [row])
-        store.pixels[black] = 0
+        store.tiles[black] = 0
     arguments = {"penalty": 1.0, "batch": 5, "device": CPU}
     first = probe_layers(layers, training.only(drawn), testing, **arguments)
     for store, pixels in zip(training.stores, kept, strict=True):
-        store.pixels = pixels
+        store.tiles = pixels
     second = probe_layers(layers, training.only(drawn), testing, **arguments)
     assert all(np.array_equal(a[2], b[2]) for a, b in zip(first, second, strict=True))
 

@@ -108,7 +108,7 @@ def test_of_many_alike_the_first_are_told_and_the_others_counted(count, more):
     with pytest.raises(ValueError) as error:
         refuse(checks)
     assert str(error.value).splitlines() == [
-        f"This study leaks ({count + 1} faults), so nothing is reported:",
+        f"E_LEAK: This study leaks ({count + 1} faults), so nothing is reported:",
         *(f"  E_SOURCE: Unit {number} is gone." for number in range(SHOWN)),
         *(f"  E_SOURCE: {said}" for said in more),
         "  E_FOLD: Oh.",

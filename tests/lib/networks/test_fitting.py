@@ -81,15 +81,13 @@ def weights(lesson):
     return torch.cat([tensor.flatten().float() for tensor in lesson.model.state_dict().values()])
 
 
-def test_it_learns_and_tells(tmp_path):
+def test_it_learns_and_tells(tmp_path, caplog):
+    caplog.set_level("INFO")
     outcome = run(Line(), tmp_path, epochs=20, patience=20)
-    rows = outcome["curves"]
-    assert [(row["epoch"], row["split"]) for row in rows[:3]] == [
-        (1, "train"),
-        (1, "val"),
-        (2, "train"),
-    ]
-    assert len(rows) == 40
+    rows, order = outcome["curves"], [(1, "train"), (1, "val"), (2, "train")]
+    assert [(row["epoch"], row["split"]) for row in rows[:3]] == order and len(rows) == 40
+    assert run(Line(), tmp_path, epochs=20, patience=20) == outcome  # nothing is left to wait for
+    assert caplog.text.count("Waited for tiles ") == 1
     assert rows[-1]["loss"] < 0.1 * rows[1]["loss"]
     assert 0 < rows[-1]["lr"] < rows[10]["lr"] <= 0.05
     assert outcome["validated"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow.lib.slides.resampling import resample
+from workflow.lib.slides.resampling import halve, resample
 
 
 def brute(image, start, factor, shape):
@@ -41,6 +41,16 @@ def test_it_is_the_mean_of_what_a_pixel_covers(factor, y, x, height, width):
     assert found.shape == (height, width, 3)
     assert found.dtype == np.uint8
     assert abs(found - brute(image, (y, x), factor, (height, width))).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("start", [(0, 0), (2, 3)])
+def test_halves_are_means_with_ties_to_even(start):
+    image = noise(40 + start[0], 64 + start[1])
+    part = image[start[0] :, start[1] :].astype(float)
+    expected = np.rint(part.reshape(20, 2, 32, 2, 3).mean((1, 3)))
+    assert (np.rint(part.reshape(20, 2, 32, 2, 3).mean((1, 3)) + 1e-9) != expected).any()  # ties
+    assert np.array_equal(resample(image, start, 2.0, (20, 32)), expected)
+    assert np.array_equal(halve(image[start[0] :, start[1] :]), expected)
 
 
 def test_factor_one_copies_bit_by_bit():

@@ -1,7 +1,6 @@
 """Bags of tiles: the right pixels, and every class and slide its share."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.lib.held import HeldTiles
 from workflow.lib.tiles.bags import TileBag, balanced_order, open_bag, tile_weights
 from workflow.lib.tiles.stores import create_group, create_tiles, write_rows
 
@@ -17,7 +17,7 @@ def store(slide, count, bad=()):
     """Tiles whose pixels say (slide, row)."""
     pixels = np.zeros((count, 2, 2, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = slide, np.arange(count)[:, None, None]
-    return SimpleNamespace(bad=np.isin(np.arange(count), bad), batch=lambda rows: pixels[rows])
+    return HeldTiles(pixels, bad)
 
 
 def bag(counts, labels, clusters=None, **bad):

@@ -45,6 +45,9 @@ class FakeReader:
         self.damage = damage
         self.reads = []
 
+    def read_half(self, origin_half_px, shape_half_px, level=0, *, rough=False):
+        return None
+
     def read(self, origin_px0, shape_px, level=0):
         self.reads.append((level, *shape_px))
         step = self.levels[level].downsample
@@ -162,14 +165,21 @@ def test_downsamples_are_whole_where_sizes_are_rounded_and_kept_where_not():
     assert downsample([Level(1000, 1000, 1.0), Level(400, 400, 2.5)], 1) == 2.5
 
 
-def test_neighbours_are_decoded_together_and_far_tiles_are_not():
-    spec = make_spec(64, 640, tile_px=64)
-    reader = FakeReader(noise(64, 640))
+def test_neighbours_are_resampled_together_and_far_tiles_are_not():
+    spec = make_spec(192, 1920, slide_mpp=0.25, mpp=0.75, tile_px=64)
+    reader = FakeReader(noise(192, 1920))
     list(read_tiles(reader, spec, grid(spec)))
-    assert reader.reads == [(0, 64, 640)]
+    assert reader.reads == [(0, 192, 1920)]
     reader.reads.clear()
     list(read_tiles(reader, spec, grid(spec)[[0, 1, 5, 6, 9]]))
-    assert reader.reads == [(0, 64, 128), (0, 64, 128), (0, 64, 64)]
+    assert reader.reads == [(0, 192, 384), (0, 192, 384), (0, 192, 192)]
+
+
+def test_tiles_that_are_not_resampled_are_read_one_by_one():
+    spec = make_spec(64, 192, tile_px=64)
+    reader = FakeReader(noise(64, 192))
+    list(read_tiles(reader, spec, grid(spec)))
+    assert reader.reads == [(0, 64, 64)] * 3
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 3.7])

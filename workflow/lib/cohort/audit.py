@@ -67,7 +67,7 @@ def refuse(checks: Iterable[Check]) -> None:
     if found:
         total = sum(map(len, found.values()))
         count = "1 fault" if total == 1 else f"{total} faults"
-        lines = [f"This study leaks ({count}), so nothing is reported:"]
+        lines = [f"E_LEAK: This study leaks ({count}), so nothing is reported:"]
         for code, sentences in found.items():
             lines += [f"  {code}: {sentence}" for sentence in sentences[:SHOWN]]
             if len(sentences) > SHOWN:

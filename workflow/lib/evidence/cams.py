@@ -21,6 +21,7 @@ import torch
 from torch.nn import functional
 
 from workflow.lib.jobs.units import manifest
+from workflow.lib.tiles.shards import Shards
 from workflow.lib.tiles.stores import open_group
 
 Scale = Literal["minmax", "minmax_tile", "softmax"]
@@ -93,7 +94,7 @@ def slide_evidence(
 def open_evidence(unit: Path, scale: Scale) -> Callable[[slice], torch.Tensor]:
     """Reads evidence (n, h, w) float32 in 0..1 of some tiles of the slide with cams in `unit`."""
     group, facts = open_group(unit / "cams.zarr"), manifest(unit)["facts"]
-    cams, classes = group["cams"], group.attrs["classes"]
+    cams, classes = Shards(unit / "cams.zarr" / "cams"), group.attrs["classes"]
     return lambda rows: slide_evidence(cams[rows], classes, facts, scale=scale)
 
 

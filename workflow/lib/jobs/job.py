@@ -7,8 +7,10 @@ A stage is a function. Its Path parameters are the rule's inputs and outputs, it
 parameters are the keys of the config section with the rule's name.
 """
 
+import errno
 import json
 import logging
+import re
 import resource
 import socket
 import sys
@@ -21,6 +23,9 @@ from workflow.lib.jobs.explanation import sidecar
 from workflow.lib.jobs.units import checksum, write_json
 
 log = logging.getLogger("workflow")
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CODE = re.compile(r"E_[A-Z_]+: ")
 
 
 def run(stage: Callable[..., None], snakemake: object | None = None) -> None:
@@ -59,13 +64,24 @@ def _call(stage: Callable[..., None], arguments: dict, log_file: Path | None) ->
     try:
         stage(**arguments)
     except Exception as error:
-        log.exception("Stopped: %s", error)
+        log.exception("Stopped: %s", with_code(error))
         if log_file:
             log.error("The whole story is in %s", log_file)
         sys.exit(1)
     finally:
         if log_file:
             _write_usage(log_file, name, key, time.monotonic() - started, arguments)
+
+
+def with_code(error: BaseException) -> str:
+    """The sentence of an error with its code in front (docs/errors.md): E_JOB unless it has one."""
+    text = str(error) or type(error).__name__
+    causes = [error, error.__cause__]
+    if any(isinstance(one, OSError) and one.errno in FULL for one in causes):
+        return f"E_DISK: {text}"
+    if any(isinstance(one, MemoryError) for one in causes):
+        return f"E_MEMORY: {text}"
+    return text if CODE.match(text) else f"E_JOB: {text}"
 
 
 def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments: dict) -> None:

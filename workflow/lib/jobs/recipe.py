@@ -26,11 +26,13 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "faiss": "faiss-cpu",
+    "h5py": "h5py",
     "imagecodecs": "imagecodecs",
     "numpy": "numpy",
     "openTSNE": "openTSNE",
     "openslide": "openslide-bin",
     "openvino": "openvino",
+    "pyarrow": "pyarrow",
     "scipy": "scipy",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
     "shapely": "shapely",
@@ -137,6 +139,7 @@ def shared_settings(config: dict) -> dict[str, object]:
         "crf": config["refine_masks"]["crf"],
         "pooling": config["classify_tiles"]["pooling"],
         "window": config["stitch_heatmap"]["window"],
+        "map": config["draw_embeddings"]["map"],
     }
 
 

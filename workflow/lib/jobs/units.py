@@ -115,7 +115,9 @@ def checksum(file: Path) -> dict:
 
 
 def write_json(file: Path, value: dict) -> None:
-    """Write canonical JSON, atomically and onto the disk."""
+    """Write canonical JSON, atomically and onto the disk, with a seal: the hash of all else."""
+    value = {key: item for key, item in value.items() if key != "seal"}
+    value["seal"] = digest(value)
     draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     file.parent.mkdir(parents=True, exist_ok=True)
     with draft.open("w") as stream:

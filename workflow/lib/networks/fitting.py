@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from workflow.lib.networks import resuming
 from workflow.lib.tiles.inference import read_ahead
+from workflow.lib.tiles.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ def fit(
     state = {"key": key, "epoch": 0, "best_epoch": 0, "best_loss": math.inf, "curves": []}
     state |= {"validated": False}
     state = resuming.resume(work, key, model=model, optimiser=optimiser) or state
+    waiting = Waiting()
     for epoch in tqdm(range(state["epoch"], epochs), desc="epochs", disable=None, leave=False):
         if state["validated"] and epoch - state["best_epoch"] >= patience:
             log.info("No better epoch than %d since then: stopped.", state["best_epoch"])
@@ -96,7 +98,8 @@ def fit(
         torch.manual_seed(derive_seed(seed, epoch, 0))  # for what is random inside the network
         batches = lesson.batches(derive_seed(seed, epoch, 0))
         set_momentum(model.train(), len(batches))
-        for step, (indices, pixels) in enumerate(read_ahead(lesson.read, batches)):
+        steps = waiting.watch(read_ahead(lesson.read, batches))
+        for step, (indices, pixels) in enumerate(steps):
             pace = _pace(epoch * len(batches) + step, len(batches), epochs)
             for group in optimiser.param_groups:
                 group["lr"] = pace * group["peak"]
@@ -128,6 +131,8 @@ def fit(
             state["best"] = copy.deepcopy(model.state_dict())
         learnt = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
         resuming.save(work, state | learnt)
+    if waiting.total:  # all epochs may have been there
+        log.info(waiting.sentence())
     model.load_state_dict(state["best"])
     model.eval()
     return {name: state[name] for name in ("curves", "best_epoch", "validated")}

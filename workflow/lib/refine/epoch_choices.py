@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import zarr
 
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.measures.pixel_metrics import BINS, histograms, pxap
@@ -21,6 +20,7 @@ from workflow.lib.refine.known_truth import known_masks
 from workflow.lib.refine.objects import tile_instances
 from workflow.lib.tiles.bags import TileBag, open_bag
 from workflow.lib.tiles.codes import to_codes
+from workflow.lib.tiles.shards import Shards
 from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class EpochChoice:
     def __init__(
         self,
         tiles: TileBag,
-        truth: Sequence[zarr.Array],
+        truth: Sequence[Shards],
         *,
         masks: Sequence[str],
         warnings: Sequence[str] = (),
@@ -106,8 +106,8 @@ def open_choice(
             warnings.append(f"{slide} has no say in the choice of the epoch: {error}.")
             log.warning(warnings[-1])
             continue
-        truth[slide] = rows
-        marked += sum(int(np.count_nonzero(rows[row])) for row in range(readable))
+        truth[slide] = Shards(folder / "truth.zarr" / slide)
+        marked += sum(int(np.count_nonzero(truth[slide][row])) for row in range(readable))
     if not marked:
         raise ValueError(
             f"Fold {fold} has no validation slide with foreground in a pixel mask among those that "

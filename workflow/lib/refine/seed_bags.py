@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import zarr
 
 from workflow.lib.evidence.cams import is_flat, open_evidence, upsample
 from workflow.lib.jobs.units import manifest, usable
 from workflow.lib.tiles.bags import TileBag, open_bag
-from workflow.lib.tiles.stores import open_group
+from workflow.lib.tiles.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def cam_bag(tiles: TileBag, evidence: Sequence[Read], tile_px: int) -> SeedBag:
     return SeedBag(tiles, maps, thinned=True)
 
 
-def mask_bag(tiles: TileBag, masks: Sequence[zarr.Array]) -> SeedBag:
+def mask_bag(tiles: TileBag, masks: Sequence[Shards]) -> SeedBag:
     """Seeds from pseudo-masks: `masks` holds (N, t, t) uint8 for each slide of `tiles`."""
 
     def maps(indices: torch.Tensor) -> torch.Tensor:
@@ -100,7 +99,7 @@ def _open(
     bag = open_bag(tiles, negatives)
     log.info("%s: %d tiles of %d slides.", split, len(bag), len(bag.slides))
     if cam_scale is None:
-        groups = [open_group(evidence / slide / "pseudo_masks.zarr") for slide in bag.slides]
-        return mask_bag(bag, [group["pseudo_masks"] for group in groups])
+        stores = [evidence / slide / "pseudo_masks.zarr" for slide in bag.slides]
+        return mask_bag(bag, [Shards(store / "pseudo_masks") for store in stores])
     cams = [open_evidence(evidence / slide, cam_scale) for slide in bag.slides]
     return cam_bag(bag, cams, bag.stores[0].attrs["tile_px"] if bag.slides else 1)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import zarr
 
 from workflow.lib.jobs.units import usable
 from workflow.lib.refine.objects import tile_instances
 from workflow.lib.refine.weight_maps import border_term, reach_px
 from workflow.lib.tiles.bags import TileBag, open_bag
+from workflow.lib.tiles.shards import Shards
 from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class TruthBag:
     def __init__(
         self,
         tiles: TileBag,
-        maps: Sequence[zarr.Array],
+        maps: Sequence[Shards],
         *,
         masks: Sequence[str],
         counts: np.ndarray,
@@ -71,7 +71,7 @@ def open_truth_bag(
             sentences.append(f"{slide} is left out where pixels are learnt: {error}.")
             log.warning(sentences[-1])
             continue
-        maps[slide] = rows
+        maps[slide] = Shards(folder / "maps.zarr" / slide)
         counts += seen
     bag = open_bag(tiles, dict.fromkeys(maps, 0))
     read = [slide for slide in bag.names(torch.arange(len(bag))) if masks[slide]]

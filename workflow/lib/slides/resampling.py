@@ -32,6 +32,8 @@ def resample(
     first = [math.floor(begin) for begin in start]
     last = [min(math.ceil(end), side) for end, side in zip(ends, image.shape[:2], strict=True)]
     image = image[first[0] : last[0], first[1] : last[1]]
+    if factor == 2 and image.shape[:2] == (2 * shape[0], 2 * shape[1]):
+        return halve(image)
     down, across = (
         _weights(begin - whole, factor, length, side)
         for begin, whole, length, side in zip(start, first, shape, image.shape[:2], strict=True)
@@ -46,6 +48,17 @@ def resample(
     mean = across @ turned.reshape(width, -1)
     pixels = np.rint(mean, out=mean).astype(np.uint8).reshape(shape[1], shape[0], 3)
     return cv2.transpose(pixels).reshape(*shape, 3)
+
+
+def halve(image: np.ndarray) -> np.ndarray:
+    """An image (2 h, 2 w, 3) uint8 as (h, w, 3) uint8: the mean of 2 x 2 px, ties to even."""
+    shape = (image.shape[1] // 2, image.shape[0] // 2)
+    up = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)  # ties up, in integers
+    down = cv2.resize(np.invert(image), shape, interpolation=cv2.INTER_AREA)
+    np.invert(down, out=down)  # ties down: of the two that differ by 1, the even one is wanted
+    odd = np.subtract(up, down, out=down)
+    odd &= up
+    return np.subtract(up, odd, out=up)
 
 
 def _weights(start: float, factor: float, length: int, side: int) -> csr_array:

@@ -5,6 +5,7 @@ vendor and levels leave a reader: no names, dates, label or macro images.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
@@ -37,13 +38,18 @@ class SlideReader:
     """
 
     def __init__(
-        self, path: Path, file: SlideFile, *, mpp: float, mpp_source: str, max_bad_reads: int
+        self,
+        path: Path,
+        file: SlideFile,
+        *,
+        mpp: float,
+        mpp_source: str,
+        max_bad_reads: int,
     ) -> None:
         self.path = path
         self.mpp = mpp
         self.mpp_source = mpp_source
         self.vendor: str = file.vendor
-        self.backend: str = file.backend
         self.magnification: float | None = file.magnification
         self.colours_converted: bool = file.mislabelled_ycbcr
         self.height_px0, self.width_px0 = file.sizes[0]
@@ -54,6 +60,7 @@ class SlideReader:
         self.tile_shapes: tuple[YX, ...] = file.tile_shapes
         self.bad_reads = 0
         self._file = file
+        self._half = getattr(file, "read_half", None)  # few files have one
         self._max_bad_reads = max_bad_reads
         self._stamp = stamp(path)
 
@@ -71,6 +78,11 @@ class SlideReader:
     def close(self) -> None:
         self._file.close()
 
+    @property
+    def backend(self) -> str:
+        """What decoded the pixels so far."""
+        return self._file.backend
+
     def read(self, origin_px0: YX, shape_px: YX, level: int = 0) -> np.ndarray:
         """The region as (h, w, 3) uint8 RGB: `origin_px0` (y, x) in level-0 px, shape in level px.
 
@@ -78,29 +90,54 @@ class SlideReader:
         slide are white. Raises BadPixels when the region cannot be decoded, Quarantine E_TILE when
         that happened too often and E_IO when the file changed or went away.
         """
-        return self.read_stored(origin_px0, shape_px, level)[0]
+        return self._read(origin_px0, shape_px, level)[0]
 
     def read_stored(
         self, origin_px0: YX, shape_px: YX, level: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `read`, and (h, w) bool: which pixels the file really stores."""
+        rgb, stored = self._read(origin_px0, shape_px, level)
+        return rgb, np.ones(rgb.shape[:2], bool) if stored is None else stored
+
+    def _read(
+        self, origin_px0: YX, shape_px: YX, level: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `read_stored`; None where all pixels are stored."""
         if not 0 <= level < len(self.levels):
             raise ValueError(f"{self.path.name} has no level {level}; it has {len(self.levels)}")
         # A caller's mistake must not pass for a damaged tile below.
-        origin_px0, shape_px = (tuple(map(index, pair)) for pair in (origin_px0, shape_px))
+        origin_px0 = (index(origin_px0[0]), index(origin_px0[1]))
+        shape_px = (index(shape_px[0]), index(shape_px[1]))
         if min(shape_px) < 0:
             raise ValueError(f"A region of {shape_px} px cannot be read; sides are 0 or more")
         try:
-            rgba = self._file.read(origin_px0, shape_px, level)
+            rgba = self._file.read(origin_px0, shape_px, level)  # or RGB, nothing transparent
         except Exception as error:  # a damaged tile makes decoders raise anything
             raise self._blame(error, origin_px0, level) from error
+        if rgba.shape[2] == 3:
+            return rgba, None
         alpha = rgba[..., 3]
         if rgba.size and rgba.view("<u4").min() >= 0xFF000000:  # alpha is 255 everywhere
-            return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.ones(alpha.shape, bool)
+            return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), None
         backdrop = self._backdrop(origin_px0, shape_px, level)
+        stored = alpha > 0
+        if (stored == (alpha == 255)).all():  # nothing is half transparent, as in nearly all slides
+            return np.where(stored[..., None], rgba[..., :3], backdrop.astype(np.uint8)), stored
         weight = alpha[..., None].astype(np.float32) / 255
         rgb = rgba[..., :3] * weight + backdrop * (1 - weight)
-        return rgb.round().astype(np.uint8), alpha > 0
+        return rgb.round().astype(np.uint8), stored
+
+    def read_half(
+        self, origin_half_px: YX, shape_half_px: YX, level: int = 0, *, rough: bool = False
+    ) -> np.ndarray | None:
+        """Means of 2 x 2 px of a level, (h, w, 3) uint8 RGB; origin and shape in these larger px.
+
+        None where the file does not give them by itself, for whatever reason: `read` tells. With
+        `rough`, only where they are cheaper than `read` for not being exact.
+        """
+        if not self._half:
+            return None
+        return self._half(origin_half_px, shape_half_px, level, rough=rough)
 
     def survey(self, max_side_px: int) -> Survey:
         """A thumbnail with what it could and could not read; see `surveys.survey`."""
@@ -153,12 +190,14 @@ def open_reader(
     max_side_px0: int | None = None,
     allow_fluorescence: bool = True,
     max_bad_reads: int = 200,
+    through: Callable[[Path, SlideFile], SlideFile] | None = None,
 ) -> SlideReader:
     """Open a slide. `mpp` (um per level-0 pixel, from the sheet) overrides what the file says.
 
     The limits are check_slide's; later stages open slides that passed it and give none. After
     `max_bad_reads` unreadable regions the slide is given up: enough for surveys, and tile_slide
-    gives as many as its own limit needs.
+    gives as many as its own limit needs. `through` gets the path and the open file and returns the
+    file to read with, as `tiled_tiffs.read_directly` does; closing that one closes both.
 
     Raises Quarantine: E_IO, E_EMPTY, E_FORMAT, E_COMPANION, E_DIM, E_MPP, E_ZSTACK, E_MODALITY.
     """
@@ -168,6 +207,7 @@ def open_reader(
         if file.fluorescence and not allow_fluorescence:
             raise Quarantine("E_MODALITY", f"{path.name}: the file says it is fluorescence.")
         chosen, source = choose(path.name, mpp, file.pixel_sizes, mpp_min=mpp_min, mpp_max=mpp_max)
+        file = through(path, file) if through else file
         return SlideReader(path, file, mpp=chosen, mpp_source=source, max_bad_reads=max_bad_reads)
     except BaseException:
         file.close()

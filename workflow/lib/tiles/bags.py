@@ -9,6 +9,7 @@ import torch
 
 from workflow.lib.jobs.units import usable
 from workflow.lib.measures.label_metrics import balanced_weights
+from workflow.lib.tiles.buffers import empty_batch
 from workflow.lib.tiles.stores import Tiles, open_group
 
 
@@ -57,14 +58,10 @@ class TileBag:
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Pixels (B, t, t, 3) uint8 of the tiles `indices`, in their order; B >= 1."""
         indices = np.asarray(indices)
-        slides = self.slide.numpy()[indices]
-        pixels = None
-        for slide in np.unique(slides):
-            here = np.flatnonzero(slides == slide)
-            found = self.stores[slide].batch(self.row[indices[here]])
-            if pixels is None:
-                pixels = np.empty((len(indices), *found.shape[1:]), np.uint8)
-            pixels[here] = found
+        stores = [self.stores[slide] for slide in self.slide.numpy()[indices]]
+        pixels = empty_batch((len(indices), *stores[0].tile_shape))
+        for store, row, into in zip(stores, self.row[indices], pixels, strict=True):
+            store.read(row, into)
         return pixels
 
     def names(self, indices: Sequence[int]) -> list[str]:

@@ -1,6 +1,7 @@
 """Tiles through a network, batch by batch: reading ahead, without gradients, in row order."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,6 +12,7 @@ import torch
 log = logging.getLogger(__name__)
 
 Indices = TypeVar("Indices")  # tile indices in any form that the reader takes
+READERS = 4  # batches read at a time; one reader has some 2,500 tiles of 256 px a second
 MPP_TOLERANCE = 0.05  # share; scanners of the same nominal power differ by about this much
 
 
@@ -60,12 +62,17 @@ def embed_rows(
 def read_ahead(
     read: Callable[[Indices], np.ndarray], batches: Sequence[Indices]
 ) -> Iterator[tuple[Indices, np.ndarray]]:
-    """Each of `batches` with read(batch), the next being read while the caller computes."""
-    with ThreadPoolExecutor(1) as reader:
-        pending = [reader.submit(read, batch) for batch in batches[:1]]
+    """Each of `batches` with read(batch), the next being read while the caller computes.
+
+    As many are read at a time as torch has threads, up to READERS: read is called from several.
+    """
+    readers = min(READERS, torch.get_num_threads())
+    with ThreadPoolExecutor(readers) as pool:
+        pending = deque(pool.submit(read, batch) for batch in batches[:readers])
         for index, batch in enumerate(batches):
-            pixels = pending.pop().result()
-            pending = [reader.submit(read, following) for following in batches[index + 1 :][:1]]
+            pixels = pending.popleft().result()
+            following = index + readers
+            pending.extend(pool.submit(read, each) for each in batches[following : following + 1])
             yield batch, pixels
 
 

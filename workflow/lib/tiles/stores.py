@@ -7,10 +7,13 @@ import numpy as np
 import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
+from workflow.lib.tiles.buffers import empty_batch
 from workflow.lib.tiles.codecs import JpegCodec
+from workflow.lib.tiles.shards import Shards
 
 LOSSLESS = ZstdCodec(level=3, checksum=True)  # without checksum most flipped bits pass unseen
 SHARD_BYTES = 64 << 20  # raw bytes a shard holds at most: what a writer keeps in memory
+WHOLE = {"write_empty_chunks": True}  # so that a lost shard is not taken for one of zeros
 
 
 def create_group(path: Path, attrs: dict | None = None) -> zarr.Group:
@@ -43,6 +46,7 @@ def create_rows(
         dtype=dtype,
         compressors=LOSSLESS,
         fill_value=0,
+        config=WHOLE,
     )
 
 
@@ -97,6 +101,7 @@ def create_tiles(
         compressors=Crc32cCodec() if lossy else LOSSLESS,
         fill_value=0,
         dimension_names=("tile", "y", "x", "rgb"),
+        config=WHOLE,
     )
     append_rows(array, (tile[None] for tile in pixels))
     return group
@@ -111,32 +116,34 @@ class Tiles:
     """
 
     def __init__(self, path: Path) -> None:
-        group = open_group(path)
         self.path = path
-        self.attrs = dict(group.attrs)
-        self._pixels = group["pixels"]
-        self.origins = group["origins"][:]
-        self.positions_px = group["positions_px"][:]
-        self.tissue = group["tissue"][:]
-        self.blur = group["blur"][:]
-        self.bad = group["bad"][:].astype(bool)
+        self.attrs = dict(open_group(path).attrs)
+        self._pixels = Shards(path / "pixels")
+        rows = ("origins", "positions_px", "tissue", "blur", "bad")
+        self.origins, self.positions_px, self.tissue, self.blur, bad = (
+            Shards(path / name)[:] for name in rows
+        )
+        self.bad = bad.astype(bool)
 
     def __len__(self) -> int:
-        return self._pixels.shape[0]
+        return len(self._pixels)
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """(t, t, 3), of every tile."""
+        return self._pixels.shape[1:]
 
     def pixels(self, index: int) -> np.ndarray:
         """One tile, (t, t, 3) uint8."""
         return self._pixels[int(index)]
 
+    def read(self, index: int, into: np.ndarray) -> None:
+        """One tile into (t, t, 3) uint8, which is contiguous."""
+        self._pixels.read(int(index), into)
+
     def batch(self, indices: Sequence[int]) -> np.ndarray:
         """Tiles in the order of `indices`, (B, t, t, 3) uint8."""
-        batch = np.empty((len(indices), *self._pixels.shape[1:]), np.uint8)
-        for row, index in enumerate(indices):  # zarr's own fancy indexing is 20 times slower
-            batch[row] = self._pixels[int(index)]
+        batch = empty_batch((len(indices), *self.tile_shape))
+        for index, into in zip(indices, batch, strict=True):
+            self.read(index, into)
         return batch
-
-    def batches(self, size: int) -> Iterable[tuple[slice, np.ndarray]]:
-        """All tiles in order, `size` at a time, with the rows they are."""
-        for start in range(0, len(self), size):
-            rows = slice(start, min(start + size, len(self)))
-            yield rows, self._pixels[rows]

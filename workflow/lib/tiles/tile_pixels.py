@@ -33,6 +33,15 @@ class Reader(Protocol):
         self, origin_px0: tuple[int, int], shape_px: tuple[int, int], level: int = 0
     ) -> np.ndarray: ...
 
+    def read_half(
+        self,
+        origin_half_px: tuple[int, int],
+        shape_half_px: tuple[int, int],
+        level: int = 0,
+        *,
+        rough: bool = False,
+    ) -> np.ndarray | None: ...
+
 
 def choose_level(levels: Sequence[Level], scale: float) -> int:
     """The coarsest level that is not coarser than `scale` level-0 px per px; 0 if there is none."""
@@ -58,15 +67,8 @@ def read_tile(reader: Reader, spec: TileSpec, position: Sequence[int]) -> np.nda
 
     Raises BadPixels when the slide's file is damaged there.
     """
-    level, factor = _resolution(reader, spec)
-    tile = np.empty((spec.tile_px, spec.tile_px, 3), np.uint8)
-    side = max(1, math.floor((math.sqrt(REGION_PX) - 1) / factor))
-    for top in range(0, spec.tile_px, side):
-        for left in range(0, spec.tile_px, side):
-            part = tile[top : top + side, left : left + side]
-            corner = (int(position[0]) + top, int(position[1]) + left)
-            part[:] = _read(reader, level, factor, corner, part.shape[:2])
-    return tile
+    corner = (int(position[0]), int(position[1]))
+    return _tile(reader, *_resolution(reader, spec), spec.tile_px, corner)
 
 
 def read_tiles(
@@ -74,10 +76,15 @@ def read_tiles(
 ) -> Iterator[np.ndarray | None]:
     """The tiles at `positions` (N, 2), in order, (t, t, 3) uint8; None where the file is damaged.
 
-    Neighbours in a row are decoded together, up to a fixed number of pixels. Where that fails,
-    each is read alone: damage costs the tiles that it touches.
+    Neighbours in a row are resampled together, up to a fixed number of pixels. Where that fails,
+    each is read alone: damage costs the tiles that it touches. Tiles that are pixels of the level
+    as they are, or halves, come one by one: they share no pixel, and nothing is copied twice.
     """
     level, factor = _resolution(reader, spec)
+    if factor in (1, 2) and float(reader.levels[level].downsample).is_integer():
+        for corner in positions.tolist():
+            yield _whole(reader, level, factor, spec.tile_px, corner)
+        return
     most = math.floor(REGION_PX / (spec.tile_px * factor) / factor)  # width in store px
     for run in _runs(positions, spec.tile_px, most):
         corner, width = run[0], int(run[-1, 1] - run[0, 1]) + spec.tile_px
@@ -90,12 +97,35 @@ def read_tiles(
                 lefts = run[:, 1] - corner[1]
                 yield from (band[:, left : left + spec.tile_px].copy() for left in lefts)
                 continue
-        for position in run:
-            try:
-                tile = read_tile(reader, spec, position)
-            except BadPixels:
-                tile = None
-            yield tile
+        for corner in run.tolist():
+            yield _whole(reader, level, factor, spec.tile_px, corner)
+
+
+def _whole(
+    reader: Reader, level: int, factor: float, tile_px: int, corner: Sequence[int]
+) -> np.ndarray | None:
+    """A tile, None where the file is damaged."""
+    try:
+        return _tile(reader, level, factor, tile_px, corner)
+    except BadPixels:
+        return None
+
+
+def _tile(
+    reader: Reader, level: int, factor: float, tile_px: int, corner: Sequence[int]
+) -> np.ndarray:
+    """As `read_tile`, of a level: in parts where it covers more than is held at a time."""
+    side = max(1, math.floor((math.sqrt(REGION_PX) - 1) / factor))
+    if tile_px <= side:
+        return _read(reader, level, factor, corner, (tile_px, tile_px))
+    tile = np.empty((tile_px, tile_px, 3), np.uint8)
+    for top in range(0, tile_px, side):
+        for left in range(0, tile_px, side):
+            part = tile[top : top + side, left : left + side]
+            part[:] = _read(
+                reader, level, factor, (corner[0] + top, corner[1] + left), part.shape[:2]
+            )
+    return tile
 
 
 def _resolution(reader: Reader, spec: TileSpec) -> tuple[int, float]:
@@ -121,13 +151,30 @@ def _read(
     reader: Reader, level: int, factor: float, corner: Sequence[int], shape: tuple[int, int]
 ) -> np.ndarray:
     """`shape` (h, w) store px from `corner` (y, x) in store px on, (h, w, 3) uint8."""
-    start = [side * factor for side in corner]  # in px of the level, as all below
+    step = reader.levels[level].downsample
+    if factor == 1:
+        return reader.read((round(corner[0] * step), round(corner[1] * step)), shape, level)
+    if factor == 2 and (halves := reader.read_half(corner, shape, level)) is not None:
+        return halves
+    if factor > 2:
+        first, extent, start = _covering(corner, factor / 2, shape)
+        if (halves := reader.read_half(first, extent, level, rough=True)) is not None:
+            return resample(halves, start, factor / 2, shape)
+    first, extent, start = _covering(corner, factor, shape)
+    # The reader is asked in its own level-0 px and rounds them to the same px of the level.
+    region = reader.read((round(first[0] * step), round(first[1] * step)), extent, level)
+    return resample(region, start, factor, shape)
+
+
+def _covering(
+    corner: Sequence[int], factor: float, shape: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
+    """The px that `shape` store px from `corner` on lie in: first, extent, and where they start."""
+    start = [side * factor for side in corner]
     first = [math.floor(begin) for begin in start]
     last = [math.ceil((side + length) * factor) for side, length in zip(corner, shape, strict=True)]
-    # The reader is asked in its own level-0 px and rounds them to the same px of the level.
-    origin_px0 = tuple(round(begin * reader.levels[level].downsample) for begin in first)
-    region = reader.read(origin_px0, (last[0] - first[0], last[1] - first[1]), level)
-    return resample(region, (start[0] - first[0], start[1] - first[1]), factor, shape)
+    extent = (last[0] - first[0], last[1] - first[1])
+    return tuple(first), extent, (start[0] - first[0], start[1] - first[1])
 
 
 def blur_score(pixels: np.ndarray) -> float:

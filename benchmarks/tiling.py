@@ -1,0 +1,190 @@
+"""Tiles of a slide: this project's reader, its limit, and what one would otherwise reach for.
+
+    python benchmarks/tiling.py slide.svs
+
+At the mpp of the slide, 2 times and 1.5 times coarser. The limit decodes the JPEG tiles that the
+pixels lie in, once each, from memory into one buffer, and resamples nothing. All readers get the
+same tiles; they take turns in every round and start with empty caches. Peers read the region of a
+tile from the best level and average it by area with OpenCV.
+"""
+
+import argparse
+import functools
+import importlib.util
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from workflow.lib.slides.slides import SlideReader, open_reader
+from workflow.lib.slides.tiled_tiffs import TiledTiffFile, read_directly
+from workflow.lib.tiles.tile_pixels import choose_level, downsample, read_tiles
+from workflow.lib.tiles.tiling import TileSpec, grid
+
+LIMIT, OURS, USUAL = "limit: libjpeg-turbo", "this project", "openslide"
+HALF = "this project, half_db"  # with tile_slide.half_db low enough for every slide
+# Shown where they can be imported. They have the same calls, and these names of an open slide.
+PEERS = {USUAL: "OpenSlide", "tiffslide": "TiffSlide"}
+HEAD = ("times coarser", "name", "value", "unit", "lowest to highest", "of the limit")
+HEAD += ("times openslide", "CPU ms", "wall ms", "ms to open", "max difference", "PSNR dB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("slide", type=Path)
+    parser.add_argument("--coarser", type=float, nargs="+", default=[1.0, 2.0, 1.5])
+    parser.add_argument("--tiles", type=int, default=100, help="of a round, at most")
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    with open_reader(given.slide, mpp=1.0, through=read_directly) as reader:
+        if not isinstance(reader._file, TiledTiffFile):
+            parser.error(f"{given.slide.name} has no levels of JPEG tiles to decode directly")
+        table = [HEAD]
+        for coarser in given.coarser:
+            if coarser < 1:
+                parser.error(f"--coarser {coarser:g} is below 1")
+            table += compare(given.slide, reader, coarser, given.tiles, given.rounds)
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
+    for row in table:
+        cells = zip(row, widths, strict=True)
+        shown = [c.ljust(w) if i in (1, 3) else c.rjust(w) for i, (c, w) in enumerate(cells)]
+        print("  ".join(shown).rstrip())
+
+
+def compare(
+    slide: Path, reader: SlideReader, coarser: float, tiles: int, rounds: int
+) -> list[tuple[str, ...]]:
+    """The rows of the table for one factor."""
+    side = reader.tile_shapes[0][1]
+    spec = TileSpec(
+        width_px0=reader.width_px0,
+        height_px0=reader.height_px0,
+        slide_mpp=1.0,
+        mpp=coarser,
+        tile_px=side,
+        stride_px=side,
+    )
+    positions = inside(spec, tiles)
+    if not len(positions):
+        raise SystemExit(f"{slide.name} is too small for a tile {coarser:g} times coarser")
+    level = choose_level(reader.levels, spec.scale)
+    streams = stored(reader, spec, positions, level)
+    shape = reader.tile_shapes[level]
+    ways = {LIMIT: lambda: decode(streams, shape), OURS: lambda: ours(slide, spec, positions)}
+    if coarser >= 2:
+        ways[HALF] = lambda: ours(slide, spec, positions, half_db=1)
+    for name in PEERS:
+        if importlib.util.find_spec(name):
+            ways[name] = functools.partial(theirs, name, slide, spec, positions, level)
+    made = {}  # and the file is in memory
+    for name in ways.keys() - {LIMIT}:
+        with ways[name]() as found:
+            made[name] = list(found)
+    apart = {name: difference(found, made[USUAL]) for name, found in made.items()}
+    made.clear()
+    times = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            times[name].append(clock(way()))
+    medians = {
+        name: [statistics.median(column) for column in zip(*found, strict=True)]
+        for name, found in times.items()
+    }
+    rows = []
+    for name, (cpu, wall, opening) in medians.items():
+        rates = sorted(len(positions) / found[0] for found in times[name])
+        row = (f"{coarser:g}", name, f"{len(positions) / cpu:,.0f}", "tiles/CPU s")
+        row += (f"{rates[0]:,.0f} to {rates[-1]:,.0f}", f"{medians[LIMIT][0] / cpu:.2f}")
+        row += (f"{medians[USUAL][0] / cpu:.2f}", f"{1000 * cpu:.2f}", f"{1000 * wall:.2f}")
+        limit = name == LIMIT
+        rows.append((*row, *(("", "", "") if limit else (f"{1000 * opening:.1f}", *apart[name]))))
+    return rows
+
+
+def inside(spec: TileSpec, tiles: int) -> np.ndarray:
+    """Tiles within the slide, from its middle on, without those shifted inwards to its edge.
+
+    There are few of these on a large slide, and many on a small one.
+    """
+    size = (spec.height_px0 // spec.scale, spec.width_px0 // spec.scale)
+    found = grid(spec)
+    found = found[(found + spec.tile_px <= size).all(axis=1)]
+    found = found[(found % spec.stride_px == 0).all(axis=1)]
+    first = max(len(found) - tiles, 0) // 2
+    return found[first : first + tiles]
+
+
+def stored(reader: SlideReader, spec: TileSpec, positions: np.ndarray, level: int) -> list[bytes]:
+    """The JPEGs that the pixels of the tiles lie in, each once."""
+    factor = spec.scale / downsample(reader.levels, level)
+    tiles = reader._file._levels[level]
+    needed = set()
+    for corner in positions * factor:
+        rows, columns = (
+            range(int(start // length), math.ceil((start + spec.tile_px * factor) / length))
+            for start, length in zip(corner, tiles.tile, strict=True)
+        )
+        needed |= {row * tiles.columns + column for row in rows for column in columns}
+    return [tiles.stream(index) for index in sorted(needed)]
+
+
+@contextmanager
+def decode(streams: list[bytes], shape: tuple[int, int]) -> Iterator[Iterator[np.ndarray]]:
+    tile = np.empty((*shape, 3), np.uint8)
+    yield (simplejpeg.decode_jpeg(stream, "RGB", buffer=tile) for stream in streams)
+
+
+@contextmanager
+def ours(
+    slide: Path, spec: TileSpec, positions: np.ndarray, half_db: float = 0
+) -> Iterator[Iterator[np.ndarray]]:
+    through = functools.partial(read_directly, half_db=half_db)
+    with open_reader(slide, mpp=1.0, through=through) as reader:
+        yield read_tiles(reader, spec, positions)
+
+
+@contextmanager
+def theirs(
+    name: str, slide: Path, spec: TileSpec, positions: np.ndarray, level: int
+) -> Iterator[Iterator[np.ndarray]]:
+    """As one writes it by hand: the region of a tile, without its alpha, averaged by area."""
+    with getattr(importlib.import_module(name), PEERS[name])(slide) as file:
+        side = round(spec.tile_px * spec.scale / file.level_downsamples[level])
+        shape = (spec.tile_px, spec.tile_px)
+        origins_px0 = np.rint(positions * spec.scale).astype(int).tolist()
+        regions = (file.read_region((x, y), level, (side, side)) for y, x in origins_px0)
+        tiles = (cv2.cvtColor(np.asarray(region), cv2.COLOR_RGBA2RGB) for region in regions)
+        if side != spec.tile_px:
+            tiles = (cv2.resize(tile, shape, interpolation=cv2.INTER_AREA) for tile in tiles)
+        yield tiles
+
+
+def difference(tiles: list[np.ndarray], judged: list[np.ndarray]) -> tuple[str, str]:
+    """The largest difference of any number from OpenSlide's, and the PSNR of all."""
+    found, wanted = (np.stack(each).reshape(len(each), -1) for each in (tiles, judged))
+    psnr = "" if np.array_equal(found, wanted) else f"{cv2.PSNR(found, wanted):.1f}"
+    return str(cv2.absdiff(found, wanted).max()), psnr
+
+
+def clock(way: AbstractContextManager[Iterator[np.ndarray]]) -> tuple[float, float, float]:
+    """CPU seconds and wall seconds of the tiles, and CPU seconds of opening the file."""
+    before = time.process_time()
+    with way as tiles:
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in tiles:
+            pass
+        return time.process_time() - cpu, time.perf_counter() - wall, cpu - before
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""run shows what matters while it goes, and ends with what failed, what stands, what is next."""
+
+import io
+import json
+
+from workflow.tools import run
+
+OUTPUT = """
+rule tile_slide:
+    output: results/demo/tiles/a.json
+    log: logs/demo/tile_slide/a.log
+    jobid: 3
+rule tile_slide:
+    output: results/demo/tiles/b.json
+    log: logs/demo/tile_slide/b.log
+    jobid: 4
+Error in rule tile_slide:
+    message: None
+    jobid: 3
+    output: results/demo/tiles/a.json
+    log: logs/demo/tile_slide/a.log (check log file(s) for error details)
+Error in rule tile_slide:
+    jobid: 4
+    log: logs/demo/tile_slide/b.log (check log file(s) for error details)
+Trying to restart job 4.
+Finished jobid: 4 (Rule: tile_slide)
+"""
+
+
+def test_run_shows_sentences_and_trouble_only(capsys):
+    run.show(
+        io.StringIO(
+            "Building DAG of jobs...\nrule tile_slide:\n    output: x\n"
+            "tile_slide s1: cut 4 slides into 80 tiles.\n3 of 9 steps (33%) done\n"
+            "Error in rule tile_slide:\n    jobid: 3\n"
+            "Logfile a.log:\n=======\nTraceback\n=======\nLogfile b.log not found.\nAt the end\n"
+        )
+    )
+    shown = capsys.readouterr().err
+    assert "cut 4 slides into 80 tiles" in shown and "3/9 steps" in shown
+    assert "jobid: 3" in shown and "Building DAG" not in shown
+    assert "Traceback" not in shown and "b.log not found" in shown and "At the end" in shown
+    assert json.dumps("output: x") not in shown
+
+
+def test_run_knows_the_jobs_that_never_went_well(capsys):
+    seen = run.show(io.StringIO(OUTPUT))
+    assert seen.failed == {"3": ("tile_slide", "logs/demo/tile_slide/a.log")}
+    assert [str(folder) for folder in seen.studies()] == ["results/demo"]
+
+
+def test_run_ends_with_what_failed_and_what_to_type(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = run.farewell(run.show(io.StringIO(OUTPUT)), 1, "python -m workflow.tools.run -c2")
+    assert lines[0] == "What failed:"
+    assert lines[1].startswith("  tile_slide: E_KILLED: ") and "tile_slide/a.log" in lines[1]
+    assert lines[-1] == "  python -m workflow.tools.run -c2"
+    assert run.farewell(run.Seen(logs={"logs/demo/x/a.log"}), 0, "again") == []
+    stopped = run.farewell(run.Seen(logs={"logs/demo/x/a.log"}), 1, "again")
+    assert stopped[0].startswith("The run was stopped") and stopped[-1] == "  again"
+
+
+def test_run_says_when_nothing_was_run(capsys):
+    for said, remedy in (
+        ("E_CONFIG: The config cannot be used:", "config/README.md has every key"),
+        ("E_SHEET: slides.tsv: 1 problem", "lines of the sheet"),
+        ("FileNotFoundError: No such file: 'mine.yaml'", "The lines above say why."),
+        ("LockException:\nError: Directory cannot be locked.", "snakemake --unlock"),
+    ):
+        lines = run.farewell(run.show(io.StringIO(said + "\n")), 1, "again")
+        assert lines[0] == "Nothing was run." and remedy in lines[1] and lines[-1] == "Then: again"

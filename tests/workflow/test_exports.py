@@ -1,0 +1,91 @@
+"""`snakemake export` in a real study: made, checked, left alone, and stale exactly where it is."""
+
+import subprocess
+import sys
+
+import anndata
+import pytest
+
+from tests.workflow.edits import LIB, edit
+from tests.workflow.stages import FEATURES_OUT, POLYGONS_OUT, TILES_OUT
+from tests.workflow.study import Study
+
+EXPORT_EDITS = {
+    "nothing": (lambda s: None, set()),
+    "files of features that nobody opens": (
+        lambda s: s.edit_config("export_features", formats=["trident"]),
+        FEATURES_OUT,
+    ),
+    "where polygons begin": (
+        lambda s: s.edit_config("stitch_heatmap", polygon_threshold=0.6),
+        {"stitch_heatmap"} | POLYGONS_OUT,
+    ),
+    "neighbours on the plane": (
+        lambda s: s.edit_config("draw_embeddings", perplexity=20),
+        {"draw_embeddings", "export_cohort"},
+    ),
+    "clusters that are exported": (
+        lambda s: s.edit_config("train_clusters", count=4),
+        {"train_clusters", "assign_clusters", "draw_embeddings"} | TILES_OUT,
+    ),
+    "how squares are drawn": (
+        lambda s: edit(s, f"{LIB}/exports/tile_squares.py", "def ", "X = 1\n\n\ndef "),
+        TILES_OUT,
+    ),
+    "how features are written": (
+        lambda s: edit(s, f"{LIB}/exports/feature_files.py", "CHUNK_ROWS = 256", "CHUNK_ROWS = 9"),
+        FEATURES_OUT,
+    ),
+    "how polygons are written": (
+        lambda s: edit(s, f"{LIB}/exports/asap.py", "#999999", "#000000"),
+        POLYGONS_OUT,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A study that has nothing but what its exports need, once for this module."""
+    small = {"slides_per_shard": 8, "refine_masks": {"methods": ["none"]}}
+    study = Study.make(tmp_path_factory.mktemp("exported"), **small)
+    study.run("--", "export")
+    return study
+
+
+@pytest.fixture
+def study(exported, tmp_path):
+    return exported.copy(tmp_path / "study")
+
+
+def would_run(study):
+    jobs = study.would_run("--", "export")
+    del jobs["export"]
+    return set(jobs)
+
+
+@pytest.mark.parametrize("name", EXPORT_EDITS)
+def test_one_edit_exactly_these_exports(study, name):
+    change, expected = EXPORT_EDITS[name]
+    change(study)
+    assert would_run(study) == expected
+
+
+def test_exports_are_whole_and_are_no_part_of_a_report(exported):
+    folder = exported.results / "exports"
+    assert not (exported.results / "report.html").exists()
+    made = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
+    programs = ("trident", "clam", "stamp", "qupath", "asap")
+    assert made == {"cohort.h5ad", "tiles.parquet", "tiles.tsv"} | set(programs) | {
+        f"{program}.json" for program in programs
+    }
+    cohort = anndata.read_h5ad(folder / "cohort.h5ad")
+    assert set(cohort.obs["slide"]) == {file.stem for file in (folder / "stamp").glob("*.h5")}
+    done = subprocess.run(
+        [sys.executable, "-m", "workflow.tools.verify", "results/small"],
+        cwd=exported.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "0 problems found" in done.stdout) == (0, True)
+
+
+def test_the_default_target_asks_for_no_export(study):
+    assert not {rule for rule in study.would_run() if "export" in rule}

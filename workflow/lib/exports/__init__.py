@@ -1,0 +1,1 @@
+"""The files that other programs open: what each of them expects, and nothing of how it is made."""

@@ -1,0 +1,126 @@
+"""Every error that a user can cause: its code, what it means, what to do.
+
+Verdicts on slides and findings of the audit have their remedies where they are found; what they
+mean stands here, where no stage's recipe sees it. docs/errors.md is written from this module.
+"""
+
+from typing import NamedTuple
+
+from workflow.lib.cohort.audit import REMEDIES as AUDIT_REMEDIES
+from workflow.lib.jobs.verdicts import REMEDIES as SLIDE_REMEDIES
+
+
+class Problem(NamedTuple):
+    """What a code means, and what to do about it, a sentence or two each."""
+
+    meaning: str
+    remedy: str
+
+
+SLIDE_MEANINGS = {
+    "E_EMPTY": "The file of a slide holds no bytes.",
+    "E_FORMAT": "The file is no slide that can be read, or is cut short.",
+    "E_HASH": "The content of the file is not that of the sheet's sha256 column.",
+    "E_COMPANION": "A slide of several files (MIRAX, Hamamatsu, DICOM) lacks some of them.",
+    "E_TILE": "More stored tiles than max_bad_tiles allows cannot be decoded.",
+    "E_NO_PIXELS": "The file says what it shows, and stores no pixel of it.",
+    "E_MPP": "The pixel size is missing, impossible, or not the same in both directions.",
+    "E_COARSE": "The slide has less detail than the pixel size that the study works at.",
+    "E_MASK": "The tissue mask that the sheet names does not fit the slide or cannot be read.",
+    "E_POINTS": "The points that the sheet names do not fit the slide or cannot be read.",
+    "E_DIM": "The slide claims sides that are impossible, or longer than max_side_px0.",
+    "E_CRASH": "The process that read the slide died of it; it was a process of its own.",
+    "E_TIMEOUT": "The slide was not read within compute.check_timeout_s.",
+    "E_ZSTACK": "The file holds several focal planes or time points.",
+    "E_MODALITY": "The slide is not brightfield with three channels of 8 bits.",
+    "E_IO": "The file cannot be opened, or changed while it was read.",
+    "E_OOM": "Reading the slide took more memory than compute.check_memory_mb.",
+}
+AUDIT_MEANINGS = {
+    "E_PATIENT": "A patient is on two sides of a fold.",
+    "E_SITE": "A site is learnt from and tested in one fold, where sites are to be kept apart.",
+    "E_TESTED": "A slide is tested in no fold, or in several.",
+    "E_TWIN": "Two slides of different patients show the same tissue.",
+    "E_SPLITS": "splits.tsv is not the one that the sheet gives.",
+    "E_LEARNT": "A model learnt from, or was chosen on, slides that it must not see.",
+    "E_FOLD": "A result comes from a model of another fold.",
+    "E_SOURCE": "What a result was made from is not there any more, or is another one.",
+}
+STUDY = {
+    "E_CONFIG": Problem(
+        "A key or a value of the config cannot be used, or two contradict each other.",
+        "Correct what the lines below it name; config/README.md has every key. Nothing has run.",
+    ),
+    "E_SHEET": Problem(
+        "Rows or columns of the slide sheet cannot be used, or two rows name the same file.",
+        "Correct the lines of the sheet that are named, then run again. Nothing has run.",
+    ),
+    "E_WEIGHTS": Problem(
+        "The checkpoint that a stage starts from is not there.",
+        "Put it into the folder that weights names, or set the checkpoint of that stage to random.",
+    ),
+    "E_LOCKED": Problem(
+        "Another run holds the lock of this folder, or one was killed and left it.",
+        "Wait for the other run. If there is none on any machine: snakemake --unlock, with the"
+        " --configfile of the study; then run again.",
+    ),
+    "E_LOST": Problem(
+        "More slides cannot be used than max_quarantined allows.",
+        "Repair the slides that are named, or raise max_quarantined; then run again.",
+    ),
+    "E_LEAK": Problem(
+        "The audit found that something crosses a fold; codes of its own say what.",
+        "Do what the log says of each code, then run again. Until then there are no numbers.",
+    ),
+    "E_DISK": Problem(
+        "The disk is full, or a quota is used up.",
+        "Make room, then run again: what was finished is kept.",
+    ),
+    "E_MEMORY": Problem(
+        "A job asked for more memory than there is.",
+        "Run again with fewer jobs at once (--cores), a smaller batch_size, or more memory.",
+    ),
+    "E_KILLED": Problem(
+        "A job ended without a word: it was killed, often because memory ran out.",
+        "Look at the memory of the machine (a cluster: at mem_mb), then run again: what was"
+        " finished is kept.",
+    ),
+    "E_JOB": Problem(
+        "A job stopped at an error of its own, which its log tells.",
+        "Read the sentence, and the log for the whole story. If a result that was read is damaged,"
+        " make repair (workflow.tools.verify --repair) makes it again; then run again.",
+    ),
+    "E_DAMAGED": Problem(
+        "A stored result is not as it was written, or is gone.",
+        "make repair, or workflow.tools.verify RESULTS --repair with Snakemake's arguments.",
+    ),
+}
+EXITS = {  # command -> exit status -> what it means
+    "python -m workflow.tools.run": {
+        0: "all is made, or was before; slides may be put aside, and are named",
+        1: "jobs failed; the last lines say which, what is there, and what to type next",
+        2: "nothing was run: the config, the sheet or the arguments cannot be used, or the folder"
+        " is locked",
+    },
+    "python -m workflow.tools.explain": {
+        0: "said what a run would do",
+        2: "the config, the sheet or the arguments cannot be used",
+    },
+    "python -m workflow.tools.verify": {
+        0: "every result is as it was written, or is again, with --repair",
+        1: "something is damaged, or was not repaired",
+        2: "a repair was refused, and nothing was changed",
+    },
+    "python -m workflow.scripts.STAGE": {
+        0: "made, or made before",
+        1: "the stage stopped at an error, which it says",
+        2: "the command line cannot be used",
+    },
+}
+
+
+def catalogue() -> dict[str, dict[str, Problem]]:
+    """Where a code is found -> code -> what it means and what to do."""
+    audit = {c: Problem(AUDIT_MEANINGS[c], remedy) for c, remedy in AUDIT_REMEDIES.items()}
+    slides = {c: Problem(SLIDE_MEANINGS[c], remedy) for c, remedy in SLIDE_REMEDIES.items()}
+    return {"study": STUDY, "slide": slides, "audit": audit}
