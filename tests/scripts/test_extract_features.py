@@ -97,16 +97,16 @@ def test_the_batch_changes_nothing_that_matters(study):
     )
 
 
-def test_an_engine_is_part_of_what_features_are_made_from(study, tmp_path, monkeypatch):
+def test_a_network_is_compiled_once_and_facts_say_what_computed(study, tmp_path, monkeypatch):
     root, slides = study
+    compiled = []
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    monkeypatch.setattr(torch, "compile", lambda net, **_: net)
+    monkeypatch.setattr(torch, "compile", lambda net, **_: compiled.append(net) or net)
     extract(root, slides)
-    first = manifest(root / "features" / "a")
+    assert manifest(root / "features" / "a")["facts"]["engine"] == "eager" and not compiled
     extract(root, slides, engine="compiled")
-    then = manifest(root / "features" / "a")
-    assert first["recipe"] != then["recipe"]
-    assert first["facts"] == then["facts"]
+    assert len(slides) > 1 and len(compiled) == 1
+    assert {manifest(root / "features" / s)["facts"]["engine"] for s in slides} == {"compiled"}
 
 
 def test_an_encoder_for_other_tiles_is_refused(study):

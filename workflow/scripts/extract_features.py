@@ -62,7 +62,8 @@ def extract_features(
         except ValueError as error:
             raise ValueError(f"{slide.slide}: {error}") from error
         write_rows(group, "bad", store.bad)
-        return {"tiles": len(store), "dim": network.dim, "precision": computed}
+        facts = {"precision": computed, "engine": forward().engine}  # as found, not as asked
+        return {"tiles": len(store), "dim": network.dim, **facts}
 
     visit(features, shard, work, upstream=[tiles.parent])
 

@@ -1,7 +1,9 @@
 """Forward: the same features by every engine, whatever the batch, or a sentence."""
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -129,23 +131,59 @@ def test_features_of_nothing_are_like_themselves(uncompiled):
     assert forward(net, "compiled", batch=2)(torch.zeros(2, 3, 8, 8)).tolist() == [[0.0] * 3] * 2
 
 
-def test_a_network_that_does_not_compile_says_what_to_do(monkeypatch):
+def test_a_network_that_does_not_compile_is_computed_by_eager_and_said_to_be(monkeypatch, caplog):
+    asked = []
+
     def compiled(_net, **_options):
         def call(_tiles):
-            raise torch._dynamo.exc.TorchDynamoException("no g++")
+            asked.append(1)
+            raise torch._dynamo.exc.TorchDynamoException("no g++\nand a long story")
 
         return call
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "unused")
     monkeypatch.setattr(torch, "compile", compiled)
-    with pytest.raises(
-        RuntimeError, match=r"compiled here \(no g\+\+\): install a C\+\+ compiler.*eager"
-    ):
-        forward(network(), "compiled", batch=2)(tiles(2))
+    made = forward(network(), "compiled")
+    for count in (3, 16, 5):
+        assert torch.equal(made(tiles(count)), network()(tiles(count)))
+    assert made.engine == "eager" and asked == [1]
+    (said,) = caplog.messages
+    assert "cannot be compiled here by engine compiled (no g++): eager instead" in said
+
+
+@pytest.mark.slow  # the compiler of torch itself is loaded
+def test_a_machine_without_a_compiler_computes_by_eager(monkeypatch, caplog, tmp_path):
+    import torch._inductor.config as inductor
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+    made = forward(network(seed=1), "compiled", batch=2)
+    assert torch.equal(made(tiles(2)), network(seed=1)(tiles(2)))
+    assert made.engine == "eager" and "cannot be compiled here" in caplog.text
+
+
+def test_an_error_that_is_not_of_compiling_goes_up(uncompiled):
+    class Full(nn.Module):
+        def forward(self, given):
+            raise torch.OutOfMemoryError(f"{len(given)} are too many")
+
+    with pytest.raises(torch.OutOfMemoryError, match="2 are too many"):
+        forward(Full(), "compiled", batch=2)(tiles(2))
+
+
+def test_what_openvino_cannot_convert_is_computed_by_eager(monkeypatch, caplog):
+    def refuse(*_given, **_options):
+        raise ValueError("no such operation")
+
+    library = SimpleNamespace(convert_model=refuse)
+    monkeypatch.setitem(sys.modules, "openvino", library)
+    made = forward(network(), "openvino", batch=2)
+    assert torch.equal(made(tiles(2)), network()(tiles(2))) and made.engine == "eager"
+    assert "by engine openvino (no such operation): eager instead" in caplog.text
 
 
 def test_openvino_that_is_not_there_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ImportError, match="pip install openvino, or set engine to eager"):
         forward(network(), "openvino", batch=2)(tiles(2))
 

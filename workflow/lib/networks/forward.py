@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,17 @@ from torch import nn
 
 from workflow.lib.jobs.devices import mixed
 
+log = logging.getLogger(__name__)
+
 ENGINES = ("eager", "compiled", "openvino")
 FAITHFUL = 0.9999  # the least cosine between a tile's features and those of eager float32
 PIECES = 8  # what is left of a batch is computed in pieces of an eighth: two shapes to compile
 
 Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+class NotCompiled(RuntimeError):
+    """An engine cannot take the network, or has no compiler here."""
 
 
 class Forward:
@@ -24,7 +31,8 @@ class Forward:
     engine: "eager" is torch as it comes; "compiled" is torch.compile, on a processor with frozen
     weights; "openvino" needs that package, and a processor. The last two take the same shapes
     again and again: fewer tiles than `batch` go in pieces of an eighth of it, the last one filled
-    up with its last tile, and what that gives is dropped.
+    up with its last tile, and what that gives is dropped. A network that they cannot compile is
+    computed by "eager", which is then what `engine` says, with a warning.
     precision: "fp32" or "bf16" (devices.choose_precision)
 
     Anything but eager float32 is compared with it on the first tiles: ValueError when a cosine is
@@ -44,8 +52,11 @@ class Forward:
         self.network, self.engine, self.precision = network, engine, precision
         self.batch, self.device = batch, device
         self.exact = engine == "eager" and precision == "fp32"
-        self._compiled = _compile(network, device) if engine == "compiled" else None
-        self._converted: dict[torch.Size, Network] = {}
+        self._faster: Network = network
+        if engine == "compiled":
+            self._faster = _compiled(network, device, precision)
+        if engine == "openvino":
+            self._faster = _converted(network, precision)
 
     def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
         found = self._in_shapes(tiles)
@@ -65,20 +76,19 @@ class Forward:
         return torch.cat([self._compute(piece) for piece in tiles.split(size)])[:count]
 
     def _compute(self, tiles: torch.Tensor) -> torch.Tensor:
-        if self.engine == "openvino" and len(tiles):
-            if tiles.shape not in self._converted:
-                self._converted[tiles.shape] = _convert(self.network, tiles, self.precision)
-            return self._converted[tiles.shape](tiles)
-        with mixed(self.device, self.precision):
-            if self.engine != "compiled" or not len(tiles):
-                return self.network(tiles)
+        if self.engine != "eager" and len(tiles):
             try:
-                return self._compiled(tiles).clone()  # its memory may be used again
-            except torch._dynamo.exc.TorchDynamoException as error:
-                raise RuntimeError(
-                    f"The network cannot be compiled here ({str(error).splitlines()[0]}): install "
-                    "a C++ compiler, or set engine to eager"
-                ) from error
+                return self._faster(tiles)
+            except NotCompiled as error:
+                log.warning(
+                    "The network cannot be compiled here by engine %s (%s): eager instead, which "
+                    "differs by rounding.",
+                    self.engine,
+                    error,
+                )
+                self.engine = "eager"
+        with mixed(self.device, self.precision):
+            return self.network(tiles)
 
     def _compare(self, tiles: torch.Tensor, found: torch.Tensor) -> None:
         plain = self.network(tiles).double()
@@ -106,13 +116,22 @@ def cache_folder(capabilities: dict) -> Path:
     return home / "microtome" / f"compiled-{hashlib.sha256(kind.encode()).hexdigest()[:12]}"
 
 
-def _compile(network: nn.Module, device: torch.device) -> Network:
+def _compiled(network: nn.Module, device: torch.device, precision: str) -> Network:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder(torch.cpu.get_capabilities()))
     options = {"deterministic": True, "freezing": device.type == "cpu"}  # no choice by stopwatch
-    return torch.compile(network, dynamic=False, options=options)
+    compiled = torch.compile(network, dynamic=False, options=options)
+
+    def call(tiles: torch.Tensor) -> torch.Tensor:
+        try:
+            with mixed(device, precision):
+                return compiled(tiles)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise NotCompiled(_first_line(error)) from error
+
+    return call
 
 
-def _convert(network: nn.Module, tiles: torch.Tensor, precision: str) -> Network:
+def _converted(network: nn.Module, precision: str) -> Network:
     try:
         import openvino
     except ImportError as error:
@@ -120,13 +139,31 @@ def _convert(network: nn.Module, tiles: torch.Tensor, precision: str) -> Network
             "engine is openvino, which is not installed: pip install openvino, or set engine to "
             "eager"
         ) from error
-    with torch.inference_mode(False), torch.no_grad():
-        example = torch.zeros(tiles.shape)
-        model = openvino.convert_model(network, example_input=example, input=[tuple(tiles.shape)])
     wishes = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "NUM_STREAMS": 1,
     }
-    compiled = openvino.Core().compile_model(model, "CPU", wishes)
-    return lambda tiles: torch.from_numpy(compiled(tiles.contiguous().numpy())[0].copy())
+    by_shape: dict[torch.Size, Callable] = {}
+
+    def convert(shape: torch.Size) -> Callable:
+        try:
+            with torch.inference_mode(False), torch.no_grad():
+                model = openvino.convert_model(
+                    network, example_input=torch.zeros(shape), input=[tuple(shape)]
+                )
+            return openvino.Core().compile_model(model, "CPU", wishes)
+        except Exception as error:  # its errors have no base of their own
+            raise NotCompiled(_first_line(error)) from error
+
+    def call(tiles: torch.Tensor) -> torch.Tensor:
+        if tiles.shape not in by_shape:
+            by_shape[tiles.shape] = convert(tiles.shape)
+        found = by_shape[tiles.shape](tiles.contiguous().numpy())[0]
+        return torch.from_numpy(found.copy())  # its memory is used again
+
+    return call
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
