@@ -19,10 +19,10 @@ from workflow.lib.jobs.recipe import (
     versions,
 )
 
-# They bind, draw or show progress.
+# They bind, check, draw or show progress.
 NEVER_A_NUMBER = {
-    "jinja2", "jsonschema", "markupsafe", "matplotlib", "safetensors", "threadpoolctl", "tqdm",
-    "yaml",
+    "google_crc32c", "huggingface_hub", "jinja2", "jsonschema", "markupsafe", "matplotlib",
+    "safetensors", "threadpoolctl", "tqdm", "yaml",
 }  # fmt: skip
 
 # Where a setting asks for them; the rule then puts their release into the recipe.
