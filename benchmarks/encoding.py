@@ -178,9 +178,8 @@ def rows(network: str, timed: dict[tuple[str, str], Timed], count: int) -> list[
             turns = zip(other.seconds[clock], it.seconds[clock], strict=True)
             return f"{statistics.median(a / b for a, b in turns):.2f}"
 
-        speeds = [
-            f"{count / statistics.median(it.seconds[clock]):.3g}" for clock in ("wall", "CPU")
-        ]
+        taken = [statistics.median(it.seconds[clock]) for clock in ("wall", "CPU")]
+        speeds = [f"{count / seconds:.3g}" for seconds in taken]
         own = ["wall", "CPU"] if title.split()[0] in OWN_THREADS else ["wall", "CPU", "own"]
         of_own = [ratio(timed[title, LIMIT], clock) for clock in own] + [""] * (3 - len(own))
         of_plain = [ratio(plain, clock) for clock in ("wall", "CPU")]
