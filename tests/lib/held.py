@@ -8,7 +8,10 @@ class HeldTiles:
 
     def __init__(self, tiles, bad=()):
         self.tiles, self.bad = tiles, np.isin(np.arange(len(tiles)), bad)
-        self.tile_shape = tiles.shape[1:]
+
+    @property
+    def tile_shape(self):
+        return self.tiles.shape[1:]
 
     def read(self, index, into):
         into[...] = self.tiles[index]

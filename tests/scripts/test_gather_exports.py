@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import sys
 
 import pytest
 
@@ -48,22 +47,21 @@ def test_where_nothing_can_be_linked_files_are_copied(study, monkeypatch):
     assert not (folder / "a1.h5").samefile(source)
 
 
-def verified(study, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["verify", str(study)])
-    return verify.main(), capsys.readouterr().out
+def verified(study, capsys):
+    return verify.main([str(study / "exports")]), capsys.readouterr().out
 
 
-def test_verify_checks_the_folders(study, monkeypatch, capsys):
+def test_verify_checks_the_folders(study, capsys):
     folder = exported.gather(study, "stamp", "feature_files")
-    status, said = verified(study, monkeypatch, capsys)
+    status, said = verified(study, capsys)
     assert (status, "0 problems" in said) == (0, True)
     (folder / "b.h5").unlink()
     (folder / "notes.txt").write_text("mine")
-    status, said = verified(study, monkeypatch, capsys)
+    status, said = verified(study, capsys)
     assert status == 1
     assert f"{folder / 'b.h5'}: is missing" in said
     assert f"{folder / 'notes.txt'}: is not in the manifest" in said
-    assert "-R gather_exports" in said
+    assert "made by gather_exports: stamp" in said
 
 
 def test_only_what_changed_makes_the_folder_anew(study):

@@ -253,7 +253,8 @@ def test_nothing_but_the_allowed_metadata_leaves_the_reader(tmp_path: Path) -> N
     slide = aperio(good(tmp_path / "slide.tif"))
     assert b"canary" in slide.read_bytes()
     with open_reader(slide) as reader:
-        public = {name for name in vars(reader) if not name.startswith("_")}
+        public = {name for name in dir(reader) if not name.startswith("_")}
+        public = {name for name in public if not callable(getattr(reader, name))}
         assert public == {
             *("path", "mpp", "mpp_source", "vendor", "backend", "magnification"),
             *("colours_converted", "height_px0", "width_px0", "levels", "tile_shapes"),
