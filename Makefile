@@ -3,6 +3,7 @@
 # make new-study SLIDES=folder   a slide sheet and a config for slides of your own, to be filled in
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # make compare A=results/x B=results/y   how two studies of the same slides differ
+# make view STUDY=demo           look at a study in the browser: slides at full depth, layers over them
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
 PYTHON ?= python3.11
@@ -15,7 +16,7 @@ NAME ?=
 CONFIG ?=
 PROFILE ?=
 
-.PHONY: env demo run new-study doctor compare test test-all lint explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare view test test-all lint explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -39,6 +40,9 @@ doctor: .venv/ready
 
 compare: .venv/ready
 	$(BIN)/python -m workflow.tools.compare_studies $(or $(A),$(error type make compare A=results/x B=results/y)) $(B) $(ARGS)
+
+view: .venv/ready
+	$(BIN)/python -m workflow.tools.view results/$(STUDY) $(if $(SLIDES),--slides $(SLIDES)) $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow" $(TESTS)
