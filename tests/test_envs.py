@@ -27,7 +27,7 @@ MODULES = {
     "yaml": "pyyaml",
 }
 # Imported only where a user asks for it, who is told to install it.
-OPTIONAL = {"umap-learn"}
+OPTIONAL = {"openvino", "umap-learn"}
 # Needed without being imported: command lines, libraries behind others, the build of `-e .`.
 TOOLS = {
     "huggingface-hub": "timm fetches from the hub with it",

@@ -15,6 +15,7 @@ SETTINGS = {
     "encoder": "resnet18",
     "checkpoint": "random",
     "precision": "fp32",
+    "engine": "eager",
     "seed": 0,
     "weights": None,
     "device": "cpu",
@@ -25,7 +26,7 @@ SETTINGS = {
 
 def extract(root, slides, **changed):
     settings = SETTINGS | changed
-    made_from = {key: settings[key] for key in ("encoder", "checkpoint", "precision")}
+    made_from = {key: settings[key] for key in ("encoder", "checkpoint", "precision", "engine")}
     job = shard("extract_features", slides, **made_from)
     index = root / "features" / "all.json"
     extract_features(root / "tiles" / "all.json", index, shard=job, **settings)
@@ -56,7 +57,7 @@ def test_features_are_those_of_the_tiles_in_their_order(study):
     }
     assert group["bad"][:].tolist() == tiles.bad.tolist()
     facts = manifest(root / "features" / "a")["facts"]
-    assert facts == {"tiles": 3, "dim": 512, "precision": "fp32"}
+    assert facts == {"tiles": 3, "dim": 512, "precision": "fp32", "engine": "eager"}
 
 
 def test_no_tiles_and_no_slide_come_through(study):
@@ -94,6 +95,18 @@ def test_the_batch_changes_nothing_that_matters(study):
         rtol=0.1,
         atol=0.1,
     )
+
+
+def test_a_network_is_compiled_once_and_facts_say_what_computed(study, tmp_path, monkeypatch):
+    root, slides = study
+    compiled = []
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    monkeypatch.setattr(torch, "compile", lambda net, **_: compiled.append(net) or net)
+    extract(root, slides)
+    assert manifest(root / "features" / "a")["facts"]["engine"] == "eager" and not compiled
+    extract(root, slides, engine="compiled")
+    made = [manifest(root / "features" / slide)["facts"]["engine"] for slide in ("a", "b")]
+    assert made == ["compiled"] * 2 and len(compiled) == 1
 
 
 def test_an_encoder_for_other_tiles_is_refused(study):

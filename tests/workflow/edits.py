@@ -143,6 +143,10 @@ EDITS = {
         lambda s: s.edit_config("audit_folds", correlation=0.7),
         AUDIT,
     ),
+    "the engine of the encoder": (
+        lambda s: s.edit_config("extract_features", engine="openvino"),
+        FEATURES,
+    ),
     "clusters": (lambda s: s.edit_config("train_clusters", count=4), CLUSTERS),
     "slides that clusters are fitted to": (
         lambda s: s.edit_config("cluster", fit_on="all"),

@@ -21,7 +21,7 @@ from workflow.lib.jobs.contradictions import check_config, check_marks
 from workflow.lib.jobs.explanation import note_change, recorded_recipe
 from workflow.lib.jobs.identity import Identities
 from workflow.lib.cohort.permutation import permute_labels
-from workflow.lib.jobs.recipe import canon, recipe as make_recipe, shared_settings
+from workflow.lib.jobs.recipe import canon, recipe as make_recipe, release, shared_settings
 from workflow.lib.jobs.shard import assign_shards
 from workflow.lib.cohort.sheet import SheetError, read_sheet
 from workflow.lib.cohort.splits import count_folds

@@ -20,7 +20,15 @@ rule extract_features:
         recipe=recipe(
             "extract_features",
             shared=["seed"],
-            made_of=checkpoint("extract_features", "encoder"),
+            made_of=checkpoint(
+                "extract_features",
+                "encoder",
+                openvino=(
+                    release("openvino")  # of the features that it computes alone
+                    if config["extract_features"]["engine"] == "openvino"
+                    else None
+                ),
+            ),
         ),
     script:
         "../scripts/extract_features.py"

@@ -1,8 +1,14 @@
 """Devices: what is asked for where it exists, else the CPU, said aloud."""
 
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from workflow.lib.jobs import devices
 from workflow.lib.jobs.devices import choose_precision, mixed, prepare
 
 
@@ -23,13 +29,46 @@ def test_without_a_gpu_everything_runs_on_the_cpu(monkeypatch, caplog, device):
 
 @pytest.mark.parametrize(
     ("device", "found"),
-    [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu"), ("cuda:1", "cuda:1"), ("cuda:2", "cpu")],
+    [
+        ("auto", "cuda:1"),
+        ("cuda", "cuda:1"),
+        ("cpu", "cpu"),
+        ("cuda:0", "cuda:0"),
+        ("cuda:2", "cpu"),
+    ],
 )
-def test_with_a_gpu_it_is_used_unless_refused(monkeypatch, device, found):
+def test_with_gpus_one_is_used_unless_refused(monkeypatch, device, found):
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=i))
+    monkeypatch.setattr(devices, "claim", lambda ids, folder: ids.index("1"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _seed: None)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert prepare(device, threads=1) == torch.device(found)
+
+
+def test_a_single_gpu_is_not_claimed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _seed: None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert prepare("auto", threads=1) == torch.device("cuda")
+
+
+def test_jobs_at_a_time_take_different_gpus_and_a_killed_one_leaves_its_own(tmp_path):
+    claim, ids = devices.claim.__wrapped__, ("first", "second", "third")
+    assert claim(ids, tmp_path) == 0
+    path = tmp_path / f"microtome-{os.getuid()}-second.lock"
+    code = "import fcntl, sys, time; lock = open(sys.argv[1], 'w')\n"
+    code += "fcntl.flock(lock, fcntl.LOCK_EX); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        assert claim(ids, tmp_path) == 2
+        assert claim(ids, tmp_path) == os.getpid() % 3  # all taken: shared
+        other.kill()
+    assert claim(ids, tmp_path) == 1
+
+
+def test_a_process_keeps_the_gpu_that_it_has(tmp_path):
+    assert devices.claim(("a", "b"), tmp_path) == devices.claim(("a", "b"), tmp_path) == 0
 
 
 def test_threads_and_seed_are_set():

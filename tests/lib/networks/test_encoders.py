@@ -14,6 +14,7 @@ from torch import nn
 from workflow.lib.networks import encoders
 from workflow.lib.networks.backbones import build_backbone
 from workflow.lib.networks.encoders import Encoder, build_encoder, extract
+from workflow.lib.networks.forward import Forward
 
 CPU = torch.device("cpu")
 SHARED = Path(__file__).parents[3] / "../shared/data"
@@ -25,9 +26,8 @@ def pixels(count, side=32, seed=0):
 
 
 def features(encoder, tiles, *, precision="fp32", batch=4):
-    found = extract(
-        encoder, lambda i: tiles[list(i)], len(tiles), precision=precision, batch=batch, device=CPU
-    )
+    made = Forward(encoder, engine="eager", precision=precision, batch=batch, device=CPU)
+    found = extract(made, lambda i: tiles[list(i)], len(tiles))
     return np.concatenate([np.empty((0, encoder.dim), np.float32), *found])
 
 
@@ -177,14 +177,9 @@ def test_features_do_not_depend_on_the_batch():
 
 
 def test_no_tiles_give_no_features():
-    assert (
-        list(
-            extract(
-                build_encoder("resnet18", **RANDOM), None, 0, precision="fp32", batch=2, device=CPU
-            )
-        )
-        == []
-    )
+    encoder = build_encoder("resnet18", **RANDOM)
+    made = Forward(encoder, engine="eager", precision="fp32", batch=2, device=CPU)
+    assert list(extract(made, None, 0)) == []
 
 
 def test_bf16_is_close_and_stored_as_float32():

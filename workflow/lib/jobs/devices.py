@@ -1,9 +1,13 @@
 """Where the numbers are crunched: the device, its threads, its seed."""
 
+import fcntl
+import functools
 import logging
 import os
 import re
+import tempfile
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 
@@ -17,9 +21,13 @@ def prepare(device: str, *, threads: int, seed: int = 0) -> torch.device:
 
     float32 stays float32 (no TF32), and algorithms are the deterministic ones wherever torch has
     them, so that the device changes results by rounding only. "cuda" without a GPU falls back to
-    the CPU with a warning: slower, the same numbers.
+    the CPU with a warning: slower, the same numbers. Where "auto" or "cuda" could be several GPUs,
+    jobs that run at a time take different ones.
     """
     found = choose(device)
+    if found == "cuda" and (count := torch.cuda.device_count()) > 1:
+        ids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
+        found = f"cuda:{claim(tuple(ids), Path(tempfile.gettempdir()))}"
     if device.startswith("cuda") and found == "cpu":
         log.warning("compute.device is %s, but torch sees no such GPU; using the CPU.", device)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks of cuBLAS
@@ -42,6 +50,25 @@ def choose(device: str) -> str:
     if index and int(index) >= torch.cuda.device_count():
         return "cpu"
     return "cuda" if name == "auto" else device
+
+
+@functools.cache  # a process keeps what it has
+def claim(ids: tuple[str, ...], folder: Path) -> int:
+    """The first of the GPUs `ids` that no other process has claimed in `folder`, until this ends.
+
+    Where all are taken they are shared, by the number of the process. The lock is the kernel's,
+    so that a killed job leaves its GPU free.
+    """
+    for index, name in enumerate(ids):
+        path = folder / f"microtome-{os.getuid()}-{name}.lock"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            return index  # and the file stays open
+    return os.getpid() % len(ids)
 
 
 def choose_precision(precision: str, device: torch.device) -> str:

@@ -103,7 +103,7 @@ def versions(script: Path, root: Path = ROOT) -> dict[str, str]:
         imported |= {name.split(".")[0] for name in _read(path.read_bytes()).imports}
     imported |= {implied for name in imported for implied in IMPLIED.get(name, ())}
     used = sorted(DISTRIBUTIONS[name] for name in imported & set(DISTRIBUTIONS))
-    return {distribution: _release(distribution) for distribution in used}
+    return {distribution: release(distribution) for distribution in used}
 
 
 def recipe(
@@ -173,7 +173,8 @@ def _read(source: bytes) -> Module:
 
 
 @cache
-def _release(distribution: str) -> str:
+def release(distribution: str) -> str:
+    """The version of a distribution that is installed, or "absent"."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -7,7 +7,6 @@ normalises its input itself.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import timm
@@ -16,9 +15,9 @@ from timm.data import resolve_model_data_config
 from timm.layers import SwiGLUPacked
 from torch import nn
 
-from workflow.lib.jobs.devices import mixed
 from workflow.lib.networks import checkpoints
 from workflow.lib.networks.backbones import Normalise, build_backbone, supported
+from workflow.lib.networks.forward import Forward
 from workflow.lib.tiles.inference import infer
 
 log = logging.getLogger(__name__)
@@ -119,33 +118,24 @@ def build_encoder(name: str, *, checkpoint: str, weights: Path | None, seed: int
 
 
 def extract(
-    encoder: Encoder,
+    forward: Forward,
     read: Callable[[Sequence[int]], np.ndarray],
     count: int,
-    *,
-    precision: Literal["fp32", "bf16"],
-    batch: int,
-    device: torch.device,
 ) -> Iterator[np.ndarray]:
     """Features (B, D) float32 of tiles 0 .. count - 1, batch by batch, in order.
 
+    forward: of an Encoder, in its batches and on its device
     read(indices) gives the tiles (B, t, t, 3) uint8.
-    precision "bf16" computes in bfloat16 where torch deems it safe (devices.mixed): faster, and
-    good to about three digits.
 
     Raises ValueError naming the first tile whose features are not finite.
     """
-
-    def network(tiles: torch.Tensor) -> torch.Tensor:
-        with mixed(device, precision):
-            return encoder(tiles)
-
-    for rows, features in infer(network, read, count, batch=batch, device=device):
+    size = {"batch": forward.batch, "device": forward.device}
+    for rows, features in infer(forward, read, count, **size):
         broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(broken):
             raise ValueError(
-                f"{encoder.name} gives features that are not finite (NaN or infinite) for tile "
-                f"{rows.start + broken[0]}; set extract_features.precision to fp32, or choose "
+                f"{forward.network.name} gives features that are not finite (NaN or infinite) for "
+                f"tile {rows.start + broken[0]}; set extract_features.precision to fp32, or choose "
                 "another checkpoint"
             )
         yield features

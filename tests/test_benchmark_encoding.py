@@ -1,0 +1,71 @@
+"""The benchmark of encoding: every way gives the same features, ratios are those of its turns."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "encoding.py"
+SMALL = ("--networks", "squeezenet1_1", "--tiles", "4", "--tile-px", "32", "--batch", "2")
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark_of_encoding", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_stage_and_forward_have_their_numbers(benchmark, monkeypatch, capsys):
+    given = (*SMALL, "--rounds", "1", "--engines", "eager", "--device", "cpu")
+    monkeypatch.setattr(sys, "argv", ["encoding.py", *given])
+    monkeypatch.setattr(benchmark, "choose_precision", lambda precision, device: "fp32")
+    benchmark.main()
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert re.split(r" {2,}", head) == [*benchmark.HEAD]
+    cells = [re.split(r" {2,}", line) for line in lines]
+    assert [row[:3] for row in cells] == [
+        ["squeezenet1_1", "eager fp32", "forward"],
+        ["squeezenet1_1", "eager fp32", "stage"],
+    ]
+    forward, stage = ([float(cell) for cell in row[3:]] for row in cells)
+    assert forward[2:7] == [1.0] * 5 and forward[-1] == stage[-1] == 1.0
+    assert min(stage[:7]) > 0 and stage[2:4] == stage[5:7]
+    assert stage[2:4] == pytest.approx([stage[0] / forward[0], stage[1] / forward[1]], rel=0.05)
+
+
+def test_ratios_are_those_of_the_same_turns(benchmark):
+    def timed(wall, cpu, first, feature):
+        seconds = {"wall": wall, "CPU": cpu, "own": cpu}
+        return benchmark.Timed(seconds, first, torch.tensor([feature]))
+
+    found = benchmark.rows(
+        "net",
+        {
+            ("eager fp32", "forward"): timed([1.0, 2.0, 4.0], [1.0, 1.0, 1.0], 3.0, [1.0, 0.0]),
+            ("openvino fp32", "forward"): timed([0.5, 0.5, 2.0], [0.5] * 3, 9.5, [1.0, 0.0]),
+            ("openvino fp32", "stage"): timed([1.0, 1.0, 2.0], [0.8] * 3, 0.5, [0.6, 0.8]),
+        },
+        10,
+    )
+    assert [row[3:] for row in found] == [
+        ("5", "10", "1.00", "1.00", "1.00", "1.00", "1.00", "1.0", "1.0000000"),
+        ("20", "20", "1.00", "1.00", "", "2.00", "2.00", "9.0", "1.0000000"),
+        ("10", "12.5", "0.50", "0.62", "", "2.00", "1.25", "0.0", "0.6000000"),
+    ]
+
+
+def test_tiles_that_fill_no_batch_are_refused(benchmark, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["encoding.py", "--tiles", "5", "--batch", "2"])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert "--tiles is no multiple of --batch" in capsys.readouterr().err
+
+
+def test_a_library_that_is_not_there_is_named(benchmark, capsys):
+    assert not benchmark.found("a_library_that_nobody_wrote")
+    assert "a_library_that_nobody_wrote is not installed: left out." in capsys.readouterr().err
