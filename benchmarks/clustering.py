@@ -22,6 +22,7 @@ from sklearn import cluster, decomposition
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.tables import print_table
 from workflow.lib.clusters.clustering import HELD, group
 from workflow.lib.clusters.clusters import nearest, project
 from workflow.lib.clusters.whitening import Points, whitening
@@ -63,11 +64,7 @@ def main() -> None:
         for tiles in given.tiles:
             for k in [None, *(k for k in given.clusters if k < tiles)]:
                 table += compare(Path(folder), tiles, k, given)
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        cells = zip(row, widths, strict=True)
-        shown = [c.ljust(w) if i == NAME else c.rjust(w) for i, (c, w) in enumerate(cells)]
-        print("  ".join(shown).rstrip())
+    print_table(table, texts=(NAME,))
 
 
 def compare(folder: Path, tiles: int, k: int | None, given: argparse.Namespace) -> list[tuple]:

@@ -15,8 +15,6 @@ has it, several GPUs not at all: each has jobs of its own.
 """
 
 import argparse
-import importlib
-import importlib.util
 import statistics
 import sys
 import tempfile
@@ -31,6 +29,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.drawn_stores import draw_store
+from benchmarks.tables import find_library, print_table
 from workflow.lib.jobs.devices import choose_precision, prepare
 from workflow.lib.networks.encoders import Encoder, build_encoder, extract
 from workflow.lib.networks.forward import ENGINES, Forward
@@ -84,11 +83,7 @@ def main() -> None:
         for network in given.networks:
             ways = make_ways(network, Tiles(folder / "tiles.zarr"), folder, given)
             table += rows(network, time_ways(ways, given.rounds), given.tiles)
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    for row in table:
-        cells = enumerate(zip(row, widths, strict=True))
-        shown = [c.ljust(w) if i in TEXTS else c.rjust(w) for i, (c, w) in cells]
-        print("  ".join(shown).rstrip())
+    print_table(table, texts=TEXTS)
 
 
 def make_ways(
@@ -111,7 +106,7 @@ def make_ways(
     for precision in formats:
         for engine in dict.fromkeys(("eager", *given.engines)):
             title = f"{engine} {precision}"
-            if engine in OWN_THREADS and (device.type != "cpu" or not found(engine)):
+            if engine in OWN_THREADS and (device.type != "cpu" or not find_library(engine)):
                 continue
             if engine == PEER and precision == "fp32":
                 ways[title, LIMIT] = in_memory(peer(network(), batches[0], folder, given.threads))
@@ -121,14 +116,6 @@ def make_ways(
                 ways[title, LIMIT] = in_memory(made)
                 ways[title, STAGE] = lambda made=made: stage(made, store, folder)
     return ways
-
-
-def found(library: str) -> bool:
-    """Whether a library is installed; if not, that is said."""
-    there = importlib.util.find_spec(library) is not None
-    if not there:
-        print(f"{library} is not installed: left out.", file=sys.stderr)
-    return there
 
 
 def stage(made: Forward, store: Tiles, folder: Path) -> torch.Tensor:
@@ -142,7 +129,7 @@ def stage(made: Forward, store: Tiles, folder: Path) -> torch.Tensor:
 
 def peer(network: Encoder, tiles: torch.Tensor, folder: Path, threads: int) -> Callable:
     """The forward pass by ONNX Runtime."""
-    library, file = importlib.import_module(PEER), str(folder / "network.onnx")
+    library, file = find_library(PEER), str(folder / "network.onnx")
     torch.onnx.export(network, (tiles.contiguous(),), file, dynamo=False, input_names=["tiles"])
     options = library.SessionOptions()
     options.intra_op_num_threads = threads

@@ -11,7 +11,6 @@ chunk, and tensorstore take part where they are installed.
 """
 
 import argparse
-import importlib
 import os
 import statistics
 import sys
@@ -32,6 +31,7 @@ import zarr
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.drawn_stores import draw_store
+from benchmarks.tables import find_library, print_table
 from workflow.lib.tiles.stores import Tiles
 
 HEAD = ("name", "value", "from-to", "unit", "ratio", "from-to", "wall", "ratio")
@@ -54,11 +54,7 @@ def main() -> None:
     for codec in given.codecs:
         with tempfile.TemporaryDirectory(prefix="store-") as folder:
             table += compare(Path(folder), codec, given)
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    for row in table:
-        cells = enumerate(zip(row, widths, strict=True))
-        shown = [c.ljust(w) if i in TEXTS else c.rjust(w) for i, (c, w) in cells]
-        print("  ".join(shown).rstrip())
+    print_table(table, texts=TEXTS)
 
 
 def compare(folder: Path, codec: str, given: argparse.Namespace) -> list[tuple[str, ...]]:
@@ -120,11 +116,11 @@ def make_works(folder: Path, store: Tiles, codec: str, batch: int) -> dict[str, 
         "reading and decoding": lambda rows: decode(rows, lambda row: os.pread(*places[row])),
         "zarr": plainly(plain),
     }
-    if h5py := found("h5py"):
+    if h5py := find_library("h5py"):
         with h5py.File(folder / "tiles.h5", "w") as file:
             file.create_dataset("pixels", data=plain[:], chunks=(1, *store.tile_shape))
         works["h5py, not compressed"] = plainly(h5py.File(folder / "tiles.h5", "r")["pixels"])
-    if codec == "lossless" and (tensorstore := found("tensorstore")):
+    if codec == "lossless" and (tensorstore := find_library("tensorstore")):
         about = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}}
         opened = tensorstore.open(about, read=True).result()
         works["tensorstore"] = lambda rows: opened[rows].read().result()
@@ -140,15 +136,6 @@ def plainly(array: zarr.Array) -> Work:
         return np.stack([array[int(row)] for row in rows])
 
     return work
-
-
-def found(library: str) -> object | None:
-    """The library, or None and a line that it is not installed."""
-    try:
-        return importlib.import_module(library)
-    except ImportError:
-        print(f"{library} is not installed: left out.", file=sys.stderr)
-        return None
 
 
 def find_chunks(path: Path, count: int) -> list[tuple[int, int, int]]:

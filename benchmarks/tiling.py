@@ -10,12 +10,11 @@ tile from the best level and average it by area with OpenCV.
 
 import argparse
 import functools
-import importlib.util
 import math
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import simplejpeg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.tables import find_library, print_table
 from workflow.lib.slides.slides import SlideReader, open_reader
 from workflow.lib.slides.tiled_tiffs import TiledTiffFile, read_directly
 from workflow.lib.tiles.tile_pixels import choose_level, downsample, read_tiles
@@ -54,11 +54,7 @@ def main() -> None:
             if coarser < 1:
                 parser.error(f"--coarser {coarser:g} is below 1")
             table += compare(given.slide, reader, coarser, given.tiles, given.rounds)
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    for row in table:
-        cells = zip(row, widths, strict=True)
-        shown = [c.ljust(w) if i in (1, 3) else c.rjust(w) for i, (c, w) in enumerate(cells)]
-        print("  ".join(shown).rstrip())
+    print_table(table, texts=(1, 3))
 
 
 def compare(
@@ -83,9 +79,10 @@ def compare(
     ways = {LIMIT: lambda: decode(streams, shape), OURS: lambda: ours(slide, spec, positions)}
     if coarser >= 2:
         ways[HALF] = lambda: ours(slide, spec, positions, half_db=1)
-    for name in PEERS:
-        if importlib.util.find_spec(name):
-            ways[name] = functools.partial(theirs, name, slide, spec, positions, level)
+    for name, kind in PEERS.items():
+        if library := find_library(name):
+            opened = getattr(library, kind)
+            ways[name] = functools.partial(theirs, opened, slide, spec, positions, level)
     made = {}  # and the file is in memory
     for name in ways.keys() - {LIMIT}:
         with ways[name]() as found:
@@ -155,10 +152,10 @@ def ours(
 
 @contextmanager
 def theirs(
-    name: str, slide: Path, spec: TileSpec, positions: np.ndarray, level: int
+    opened: Callable, slide: Path, spec: TileSpec, positions: np.ndarray, level: int
 ) -> Iterator[Iterator[np.ndarray]]:
     """As one writes it by hand: the region of a tile, without its alpha, averaged by area."""
-    with getattr(importlib.import_module(name), PEERS[name])(slide) as file:
+    with opened(slide) as file:
         side = round(spec.tile_px * spec.scale / file.level_downsamples[level])
         shape = (spec.tile_px, spec.tile_px)
         origins_px0 = np.rint(positions * spec.scale).astype(int).tolist()

@@ -23,6 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.drawn_stores import draw_store
+from benchmarks.tables import print_table
 from benchmarks.training_ways import (
     LIMIT,
     OF_DECODERS,
@@ -77,11 +78,7 @@ def main() -> None:
     for case in given.cases:
         with tempfile.TemporaryDirectory(prefix="training-") as folder:
             table += compare(Path(folder), case, given)
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    for row in table:
-        cells = zip(row, widths, strict=True)
-        shown = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(cells)]
-        print("  ".join(shown).rstrip())
+    print_table(table, texts=(0, 1))
 
 
 def compare(folder: Path, case: str, given: argparse.Namespace) -> list[tuple[str, ...]]:

@@ -1,26 +1,17 @@
 """The benchmark of encoding: every way gives the same features, ratios are those of its turns."""
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "encoding.py"
+from benchmarks import encoding as benchmark
+
 SMALL = ("--networks", "squeezenet1_1", "--tiles", "4", "--tile-px", "32", "--batch", "2")
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_of_encoding", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_stage_and_forward_have_their_numbers(benchmark, monkeypatch, capsys):
+def test_stage_and_forward_have_their_numbers(monkeypatch, capsys):
     given = (*SMALL, "--rounds", "1", "--engines", "eager", "--device", "cpu")
     monkeypatch.setattr(sys, "argv", ["encoding.py", *given])
     monkeypatch.setattr(benchmark, "choose_precision", lambda precision, device: "fp32")
@@ -38,7 +29,7 @@ def test_stage_and_forward_have_their_numbers(benchmark, monkeypatch, capsys):
     assert stage[2:4] == pytest.approx([stage[0] / forward[0], stage[1] / forward[1]], rel=0.05)
 
 
-def test_ratios_are_those_of_the_same_turns(benchmark):
+def test_ratios_are_those_of_the_same_turns():
     def timed(wall, cpu, first, feature):
         seconds = {"wall": wall, "CPU": cpu, "own": cpu}
         return benchmark.Timed(seconds, first, torch.tensor([feature]))
@@ -59,13 +50,8 @@ def test_ratios_are_those_of_the_same_turns(benchmark):
     ]
 
 
-def test_tiles_that_fill_no_batch_are_refused(benchmark, monkeypatch, capsys):
+def test_tiles_that_fill_no_batch_are_refused(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["encoding.py", "--tiles", "5", "--batch", "2"])
     with pytest.raises(SystemExit):
         benchmark.main()
     assert "--tiles is no multiple of --batch" in capsys.readouterr().err
-
-
-def test_a_library_that_is_not_there_is_named(benchmark, capsys):
-    assert not benchmark.found("a_library_that_nobody_wrote")
-    assert "a_library_that_nobody_wrote is not installed: left out." in capsys.readouterr().err

@@ -1,31 +1,21 @@
 """The benchmark of stores: every way reads the same tiles, and ratios are those of its numbers."""
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "store.py"
+from benchmarks import store as benchmark
+
 SMALL = ("--tiles", "6", "--tile-px", "32", "--batch", "4", "--rounds", "1")
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_of_store", FILE)
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)  # for its workers
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 def number(cell):
     return float(cell.replace(",", ""))
 
 
-def test_every_way_has_its_numbers_and_its_ratio_to_the_limit(benchmark, monkeypatch, capsys):
+def test_every_way_has_its_numbers_and_its_ratio_to_the_limit(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["store.py", *SMALL, "--codecs", "lossless"])
     benchmark.main()
     head, *lines = capsys.readouterr().out.splitlines()
@@ -46,15 +36,10 @@ def test_every_way_has_its_numbers_and_its_ratio_to_the_limit(benchmark, monkeyp
 
 
 @pytest.mark.parametrize("codec", ["lossless", "jpeg"])
-def test_all_ways_read_the_same_tiles(benchmark, tmp_path, codec):
+def test_all_ways_read_the_same_tiles(tmp_path, codec):
     made = {"tile_px": 32, "count": 9, "codec": codec}
     benchmark.draw_store(tmp_path / "tiles.zarr", np.random.default_rng(0), **made)
     store = benchmark.Tiles(tmp_path / "tiles.zarr")
     for name, work in benchmark.make_works(tmp_path, store, codec, 5).items():
         for rows in (np.arange(2, 7), np.array([8, 0, 3])):
             assert np.array_equal(work(rows), store.batch(rows)), name
-
-
-def test_a_library_that_is_not_there_is_named(benchmark, capsys):
-    assert benchmark.found("a_library_that_nobody_wrote") is None
-    assert "a_library_that_nobody_wrote is not installed: left out." in capsys.readouterr().err

@@ -1,28 +1,17 @@
 """The benchmark of training: its parts add up, and what it says of waiting is true."""
 
-import importlib.util
 import re
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from benchmarks import training as benchmark
 from workflow.lib.tiles.bags import TileBag
-
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "training.py"
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_of_training", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
-def table(benchmark, monkeypatch, capsys):
+def table(monkeypatch, capsys):
     """A function: (case, way) -> the cells of its row by the name of their column."""
 
     def run(*arguments):
@@ -43,7 +32,7 @@ def numbers(row, *names):
     return [float(row[name]) for name in names]
 
 
-def test_the_parts_of_every_way_add_up_to_its_step(table, benchmark):
+def test_the_parts_of_every_way_add_up_to_its_step(table):
     cases = ["negev:squeezenet1_1:32:2", "frozen:squeezenet1_1:32:2", "classifier:resnet18:32:2"]
     ways = ["channels last", "contiguous", "whole tiles", "whole tiles, cached"]
     found = table("--cases", *cases, "--ways", *ways)
@@ -71,7 +60,7 @@ def test_a_step_that_waits_for_its_tiles_says_so(table, monkeypatch):
     assert float(limit["waits %"]) < 20 and float(limit["reading"]) < 0.1
 
 
-def test_compiling_pays_after_the_steps_that_make_up_for_it(benchmark):
+def test_compiling_pays_after_the_steps_that_make_up_for_it():
     assert benchmark.pays(30.0, usual=1.0, step=0.75) == "120 steps"
     assert benchmark.pays(30.0, usual=1.0, step=1.1) == "never"
 
@@ -80,7 +69,7 @@ def test_compiling_pays_after_the_steps_that_make_up_for_it(benchmark):
     ("arguments", "said"),
     [(["--steps", "1"], "first of them does not count"), (["--ways", "jax"], "invalid choice")],
 )
-def test_what_cannot_be_measured_is_refused(benchmark, monkeypatch, capsys, arguments, said):
+def test_what_cannot_be_measured_is_refused(monkeypatch, capsys, arguments, said):
     monkeypatch.setattr(sys, "argv", ["training.py", *arguments])
     with pytest.raises(SystemExit):
         benchmark.main()

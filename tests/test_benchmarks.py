@@ -1,6 +1,5 @@
 """The benchmarks run, and what they print are numbers."""
 
-import importlib.util
 import math
 import re
 import subprocess
@@ -11,17 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import clustering
+
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "benchmarks" / "clustering.py"
 SMALL = ("--tiles", "2000", "--clusters", "20", "--slide-tiles", "700", "--pca", "16")
-
-
-@pytest.fixture(scope="module")
-def clustering():
-    spec = importlib.util.spec_from_file_location("benchmark_of_clustering", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def table(*arguments):
@@ -52,19 +45,19 @@ def test_every_method_has_times_memory_and_ratios_to_ours():
     assert 0.9 < others[7] < 1.1  # both are k-means
 
 
-def test_a_method_that_is_not_there_is_named(clustering, monkeypatch, capsys):
+def test_a_method_that_is_not_there_is_named(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["clustering.py", "--methods", "spark"])
     with pytest.raises(SystemExit):
         clustering.main()
     assert "no method begins with spark" in capsys.readouterr().err
 
 
-def test_numbers_are_short_and_never_zero(clustering):
+def test_numbers_are_short_and_never_zero():
     shown = [clustering.short(number) for number in (0.001234, 12.345, 998.6, 999.6, 12345.6)]
     assert shown == ["0.00123", "12.3", "999", "1,000", "12,346"]
 
 
-def test_a_cell_over_the_limit_is_killed_and_its_peak_is_told(clustering):
+def test_a_cell_over_the_limit_is_killed_and_its_peak_is_told():
     holds = "held = bytearray(300 << 20); print('held', flush=True); import time; time.sleep(60)"
     status, said, peak = clustering.watch([sys.executable, "-c", holds], 4)
     assert status is None and said == "" and peak > 300
@@ -72,7 +65,7 @@ def test_a_cell_over_the_limit_is_killed_and_its_peak_is_told(clustering):
     assert (status, said) == (3, "7\n") and peak < 300
 
 
-def test_a_cell_without_an_answer_has_a_row(clustering, monkeypatch, tmp_path):
+def test_a_cell_without_an_answer_has_a_row(monkeypatch, tmp_path):
     given = clustering.argparse.Namespace(
         limit_s=9, pca=2, iterations=1, slide_tiles=5, methods=["sklearn M"]
     )

@@ -1,12 +1,11 @@
 """The tool that serves a study: what it serves, and what it says where it cannot."""
 
 import re
-import threading
 import urllib.request
 
 import pytest
 
-from tests.viewed import make_viewed
+from tests.viewed import make_viewed, serve_viewed
 from workflow.tools import view
 
 
@@ -17,14 +16,8 @@ def viewed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(viewed):
-    served = view.make_server(*viewed, 0)
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served
-    served.shutdown()
-    served.server_close()
-    served.site.study.close()
-    thread.join()
+    with serve_viewed(*viewed) as served:
+        yield served
 
 
 def fetch(address):

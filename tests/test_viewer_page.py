@@ -1,17 +1,14 @@
 """The page of the viewer in a real browser: what is seen, and every control."""
 
-import threading
-
 import cv2
 import numpy as np
 import pytest
 
 from tests.browser import CHROMIUM, Browser
-from tests.viewed import make_viewed, settle
+from tests.viewed import make_viewed, serve_viewed, settle
 from workflow.lib.report.colours import OKABE_ITO, probability_colours
 from workflow.lib.report.montage import cluster_colours
 from workflow.lib.slides.slides import open_reader
-from workflow.tools import view
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,15 +21,8 @@ MIDDLE = "#slide=s02&x=512&y=512&zoom=1"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    results, sheet = make_viewed(tmp_path_factory.mktemp("viewed"))
-    server = view.make_server(results, sheet, 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    server.site.study.close()
-    thread.join()
+    with serve_viewed(*make_viewed(tmp_path_factory.mktemp("viewed"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

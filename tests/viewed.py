@@ -1,5 +1,8 @@
 """A finished study to look at, laid out by hand: no stage is run for it."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -13,6 +16,8 @@ from workflow.lib.maps.polygons import write_geojson
 from workflow.lib.maps.pyramids import write_heatmap
 from workflow.lib.slides.slides import open_reader
 from workflow.lib.tiles.stores import create_group, write_rows
+from workflow.lib.viewer.server import Server
+from workflow.tools import view
 
 SIDE_PX0, MPP, SCALE, TILE_PX = 1024, 0.5, 2.0, 128
 SQUARE = [[256, 256], [768, 256], [768, 512], [256, 512], [256, 256]]  # (x, y) px0
@@ -36,6 +41,19 @@ def make_viewed(folder: Path) -> tuple[Path, Path]:
     row = {"fold": 0, "slide": "s02", "patient": "p02", "label": "tumour", "split": "test"}
     write_table(results / "splits.tsv", tuple(row), [row])
     return results, sheet
+
+
+@contextmanager
+def serve_viewed(results: Path, sheet: Path) -> Iterator[Server]:
+    """The tool's server of a study, at work on a free port."""
+    server = view.make_server(results, sheet, 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    server.site.study.close()
+    thread.join()
 
 
 def settle(page: Browser) -> None:

@@ -53,7 +53,8 @@ class Cluster:
             if self.process.poll() is not None or time.monotonic() > end:
                 self.stop()
                 logs = [Path(folder, "cluster.out"), *sorted(folder.glob("log/*.log"))]
-                raise Absent("; ".join(log.read_text()[-300:].strip() for log in logs))
+                said = "; ".join(log.read_text()[-300:].strip() for log in logs)
+                raise RuntimeError(f"Slurm is here and does not start: {said}")
             time.sleep(0.1)
 
     def inside(self, *command: str, folder: Path) -> list[str]:

@@ -18,14 +18,15 @@ def pytest_addoption(parser):
 def cluster():
     folder = Path(tempfile.mkdtemp(prefix="microtome-slurm-"))  # short: paths of sockets are
     try:
-        unpack(folder)
-        running = Cluster(folder)
-    except Absent as reason:
+        try:
+            unpack(folder)
+        except Absent as reason:
+            pytest.skip(f"there can be no Slurm here: {reason}")
+        running = Cluster(folder)  # where there can be one, it has to start
+        yield running
+        running.stop()
+    finally:
         shutil.rmtree(folder)
-        pytest.skip(f"no Slurm: {reason}")
-    yield running
-    running.stop()
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
