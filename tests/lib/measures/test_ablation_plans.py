@@ -164,7 +164,8 @@ def test_methods_are_compared_with_as_many_clusters_and_one_classifier(user):
         assert {config[stage]["count"] for config in made.values()} == {7}
     pca = {c[s]["pca"] for c in made.values() for s in ("train_clusters", "train_deepcluster")}
     assert len(pca) == 1
-    starts = {"encoder": "squeezenet1_1", "checkpoint": "imagenet", "precision": "fp32"}
+    starts = {"encoder": "squeezenet1_1", "checkpoint": "imagenet"}
+    starts |= {"precision": "fp32", "engine": "eager"}
     assert found["start"]["extract_features"] == starts
     assert found["random"]["extract_features"] == starts | {"checkpoint": "random"}
     methods = [config["cluster"]["method"] for config in found.values()]
