@@ -8,7 +8,7 @@ process of its own that does what the workflow does, with config/config.yaml, bu
 that nobody trained, and maps 4 times coarser, as large slides have them. `CPU s` are those of the
 stage without what it imports; `slope` is that of log(CPU s) by log(area) from the size before: 1 is
 linear. `peak MB` is the memory of the process at its highest. All files lie in a temporary folder
-and are gone in the end: GIGABYTES.
+and are gone in the end: 200 MB at 20,000 px, nine times that at 60,000.
 """
 
 import argparse
