@@ -208,8 +208,8 @@ def _torchvision_weights(name: str, weights: Path | None) -> dict[str, torch.Ten
         return dict(source.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"The cached weights of {name} are damaged or hold Python objects besides tensors, which "
-            f"are never executed here; remove {Path(source.url).name} from torch's cache "
+            f"The cached weights of {name} are damaged or hold Python objects besides tensors, "
+            f"which are never executed here; remove {Path(source.url).name} from torch's cache "
             "(TORCH_HOME, else ~/.cache/torch/hub/checkpoints) and run again"
         ) from error
     except (URLError, OSError) as error:
