@@ -62,7 +62,7 @@ lint: env
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 
 # In an environment of its own: it needs newer releases than Snakemake allows.
-audit: env
+audit: .venv/ready
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/pip install --disable-pip-version-check --quiet pip-audit==2.10.1
 	$(BIN)/python -m workflow.tools.audit .venv/audit/bin/pip-audit $(ARGS)

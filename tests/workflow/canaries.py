@@ -105,8 +105,10 @@ def unpacked(file: Path) -> Iterator[bytes]:
         yield str(pq.read_table(file).to_pydict()).encode()
     elif file.name == "zarr.json" and b'"node_type": "array"' in content:
         yield np.asarray(zarr.open_array(file.parent, mode="r")[...]).tobytes()
-    elif ".snakemake" in file.parts:  # calls its records by the names of results, encoded
-        yield base64.urlsafe_b64decode(file.name.lstrip("@") + "==")
+    elif ".snakemake" in file.parts and "metadata" in file.parts:
+        # A record is called by the name of its result, encoded, in folders where that is long.
+        name = "".join(file.parts[file.parts.index("metadata") + 1 :])
+        yield base64.urlsafe_b64decode(name.replace("@", "") + "==")
 
 
 def _said(content: bytes) -> bytes:

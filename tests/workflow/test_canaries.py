@@ -51,7 +51,7 @@ def hdf5_attribute(file):
 def record(file):
     folder = file.parent / ".snakemake/metadata"
     folder.mkdir(parents=True)
-    (folder / base64.urlsafe_b64encode(f"results/{MARK}".encode()).decode().strip("=")).touch()
+    (folder / base64.urlsafe_b64encode(f"results/{MARK}".encode()).decode()).touch()
 
 
 HIDDEN = {
