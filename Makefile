@@ -4,6 +4,7 @@
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # make compare A=results/x B=results/y   how two studies of the same slides differ
 # make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
+# make audit                     are holes known in what is installed? (needs the network)
 # make view STUDY=demo           look at a study in the browser: slides at full depth, layers over them
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
@@ -18,7 +19,7 @@ NAME ?=
 CONFIG ?=
 PROFILE ?=
 
-.PHONY: env demo run new-study doctor compare view test test-all test-slurm lint explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare view test test-all test-slurm lint audit explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -59,6 +60,12 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
+
+# In an environment of its own: it needs newer releases than Snakemake allows.
+audit: .venv/ready
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --disable-pip-version-check --quiet pip-audit==2.10.1
+	$(BIN)/python -m workflow.tools.audit .venv/audit/bin/pip-audit $(ARGS)
 
 explain: env
 	$(BIN)/python -m workflow.tools.explain $(ARGS)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -96,9 +97,10 @@ class Study:
         kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         return kept | {"OMP_NUM_THREADS": "1"}
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess:
+        """Snakemake, started by the command `within` where one is given."""
         return subprocess.run(
-            self.command(*arguments),
+            [*within, *self.command(*arguments)],
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -106,9 +108,9 @@ class Study:
             check=False,
         )
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, within: Sequence[str] = ()) -> str:
         """Run and expect success; what Snakemake said."""
-        done = self.snakemake(*arguments)
+        done = self.snakemake(*arguments, within=within)
         said = done.stdout + done.stderr
         assert done.returncode == 0, said[-6000:]
         return said
