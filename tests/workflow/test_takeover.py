@@ -1,5 +1,6 @@
 """A controller is stopped while a job is at work: the same command goes on, and races nobody."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -35,8 +36,18 @@ def begin(study):
     """The run, its controller and its job, once there is one."""
     run = start(study)
     (controller,) = wait_for(lambda: psutil.Process(run.pid).children(), run)
-    number = wait_for(lambda: set(jobs_at_work(study.folder)) - {controller.pid}, run).pop()
-    return run, controller, psutil.Process(number)
+    (job,) = wait_for(lambda: stages(controller), run)
+    return run, controller, job
+
+
+def stages(controller):
+    """The stages that a controller is running; helpers of its own come and go."""
+    found = []
+    for process in controller.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any(".snakemake/scripts/" in part for part in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def notes(study):

@@ -110,7 +110,7 @@ def take_up(arguments: list[str]) -> str | None:
     with (NOTES / "taking_up").open("w") as turn:
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return "Another run is taking up the one that was killed. Wait for it."
         killed = [note for note in killed if note_of(note).exists()]  # else that other run did it
         return end(killed, arguments) if killed else None
