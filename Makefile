@@ -5,6 +5,7 @@
 # make compare A=results/x B=results/y   how two studies of the same slides differ
 # make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
 # make audit                     are holes known in what is installed? (needs the network)
+# make soak SLIDES=40 KILLS=10   a study killed and starved at random until done, compared with one left in peace
 # make view STUDY=demo           look at a study in the browser: slides at full depth, layers over them
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
@@ -18,8 +19,10 @@ SLIDES ?=
 NAME ?=
 CONFIG ?=
 PROFILE ?=
+KILLS ?=
+SEED ?=
 
-.PHONY: env demo run new-study doctor compare view test test-all test-slurm lint audit explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare view test test-all test-slurm soak lint audit explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -55,6 +58,9 @@ test-all: env
 
 test-slurm: env
 	$(BIN)/python -m pytest tests/slurm --cohort $(COHORT)
+
+soak: env
+	$(BIN)/python -m tests.soak $(if $(SLIDES),--slides $(SLIDES)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 lint: env
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ import errno
 import shutil
 
 import pytest
+import torch
 
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_slides
@@ -96,6 +97,7 @@ def test_errors_get_a_code_unless_they_have_one():
     assert with_code(ValueError("E_LOST: 3 of 8")) == "E_LOST: 3 of 8"
     assert with_code(OSError(errno.ENOSPC, "No space left")).startswith("E_DISK: ")
     assert with_code(MemoryError()) == "E_MEMORY: MemoryError"
+    assert with_code(torch.cuda.OutOfMemoryError("4 GiB")) == "E_MEMORY: 4 GiB"
     outer = RuntimeError("2 of 3 slides failed")
     outer.__cause__ = MemoryError("alloc")
     assert with_code(outer) == "E_MEMORY: 2 of 3 slides failed"

@@ -60,9 +60,9 @@ STUDY = {
         "Put it into the folder that weights names, or set the checkpoint of that stage to random.",
     ),
     "E_LOCKED": Problem(
-        "Another run holds the lock of this folder, or one was killed and left it.",
+        "Another run holds the lock of this folder, or plain Snakemake was killed and left it.",
         "Wait for the other run. If there is none on any machine: snakemake --unlock, with the"
-        " --configfile of the study; then run again.",
+        " --configfile of the study; then run again. What make run began is unlocked by itself.",
     ),
     "E_LOST": Problem(
         "More slides cannot be used than max_quarantined allows.",
