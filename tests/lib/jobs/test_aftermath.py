@@ -10,6 +10,7 @@ from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_slides
 from workflow.lib.jobs.job import with_code
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.slides.buckets import StorageError
 
 LINE = "2026-11-29 06:25:55,992 ERROR Stopped: {}\n"
 
@@ -99,3 +100,6 @@ def test_errors_get_a_code_unless_they_have_one():
     outer = RuntimeError("2 of 3 slides failed")
     outer.__cause__ = MemoryError("alloc")
     assert with_code(outer) == "E_MEMORY: 2 of 3 slides failed"
+    outer.__cause__ = StorageError("E_ENDPOINT", "s3://b/k: nobody answers")
+    assert with_code(outer) == "E_ENDPOINT: 2 of 3 slides failed"
+    assert with_code(outer.__cause__) == "E_ENDPOINT: s3://b/k: nobody answers"

@@ -42,7 +42,13 @@ def snakemake(sheet, settings, **parts):
         "slides": str(sheet),
         "weights": None,
         "labels": {"classes": ["normal"]},
-        "compute": {"device": "cpu", "batch": 8, "check_timeout_s": 9, "check_memory_mb": 512},
+        "compute": {
+            "device": "cpu",
+            "batch": 8,
+            "check_timeout_s": 9,
+            "check_memory_mb": 512,
+            "scratch": None,
+        },
     }
     folder = sheet.parent
     given = {

@@ -81,7 +81,8 @@ def with_code(error: BaseException) -> str:
         return f"E_DISK: {text}"
     if any(isinstance(one, MemoryError) for one in causes):
         return f"E_MEMORY: {text}"
-    return text if CODE.match(text) else f"E_JOB: {text}"
+    code = next((found[0] for one in causes if (found := CODE.match(str(one)))), "E_JOB: ")
+    return text if text.startswith(code) else f"{code}{text}"
 
 
 def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments: dict) -> None:
