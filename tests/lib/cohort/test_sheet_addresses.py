@@ -57,3 +57,5 @@ def test_an_object_is_one_slide(tmp_path):
     row = ("s3://cohort/a.svs", "p", "")
     with pytest.raises(SheetError, match=r"path 's3://cohort/a.svs' is already on line 2"):
         read(write(tmp_path, ("x", *row), ("y", *row)))
+    other = ("s3://cohort//a.svs", "p", "")  # another key
+    assert len(read(write(tmp_path, ("x", *row), ("y", *other)))) == 2

@@ -103,3 +103,15 @@ def test_errors_get_a_code_unless_they_have_one():
     outer.__cause__ = StorageError("E_ENDPOINT", "s3://b/k: nobody answers")
     assert with_code(outer) == "E_ENDPOINT: 2 of 3 slides failed"
     assert with_code(outer.__cause__) == "E_ENDPOINT: s3://b/k: nobody answers"
+
+
+def test_storage_that_fails_in_a_job_fails_the_job_and_puts_no_slide_aside(tmp_path):
+    def work(slide, folder):
+        raise StorageError("E_SCRATCH", "there is no room")
+
+    recipe = {"rule": "tile_slide", "slides": {}}
+    shard = Shard("all", [Slide("s1", None, "p"), Slide("s2", None, "p")], recipe)
+    with pytest.raises(RuntimeError) as caught:
+        visit(tmp_path / "all.json", shard, work)
+    assert with_code(caught.value).startswith("E_SCRATCH: 2 of 2 slides failed, ")
+    assert list(tmp_path.iterdir()) == []

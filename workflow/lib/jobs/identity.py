@@ -78,10 +78,7 @@ class Identities:
         try:
             if isinstance(path, ObjectPath):
                 whole, *others = self._parts(path)
-                parts = [
-                    ("", *whole[1:]),
-                    *map(tuple, others),
-                ]  # a slide that was renamed is the same slide
+                parts = [("", *whole[1:]), *map(tuple, others)]  # its name does not count
                 return hashlib.sha256(repr(parts).encode()).hexdigest()[:32] + path.suffix.lower()
             stats = [
                 (s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns)

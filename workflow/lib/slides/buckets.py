@@ -174,7 +174,10 @@ def _client() -> object:
 
     # Checksums that a server has of whole objects do not fit ranges; sizes and tags do.
     settings = Config(
-        retries={"mode": "standard"}, response_checksum_validation="when_required", **TIMEOUTS_S
+        retries={"mode": "standard"},
+        response_checksum_validation="when_required",
+        max_pool_connections=ASKED,
+        **TIMEOUTS_S,
     )
     return botocore.session.get_session().create_client("s3", config=settings)
 
