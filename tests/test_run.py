@@ -65,6 +65,7 @@ def test_run_says_when_nothing_was_run(capsys):
     for said, remedy in (
         ("E_CONFIG: The config cannot be used:", "config/README.md has every key"),
         ("E_SHEET: slides.tsv: 1 problem", "lines of the sheet"),
+        ("E_ENDPOINT: s3://b/k: 127.0.0.1:9 does not answer", "AWS_ENDPOINT_URL"),
         ("FileNotFoundError: No such file: 'mine.yaml'", "The lines above say why."),
         ("LockException:\nError: Directory cannot be locked.", "snakemake --unlock"),
     ):

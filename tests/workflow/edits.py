@@ -94,8 +94,10 @@ EDITS = {
         lambda s: s.edit_config("compute", device="cpu", batch=7),
         set(),
     ),
-    "the patience and memory of the check": (
-        lambda s: s.edit_config("compute", check_timeout_s=500, check_memory_mb=5000),
+    "the patience and memory of the check, and where slides are copied to": (
+        lambda s: s.edit_config(
+            "compute", check_timeout_s=500, check_memory_mb=5000, scratch="$TMPDIR"
+        ),
         set(),
     ),
     "threads": (lambda s: edit(s, "workflow/rules/decode.smk", "threads: 4", "threads: 1"), set()),

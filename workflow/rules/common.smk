@@ -61,6 +61,8 @@ IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
 
 if workflow.is_main_process:
+    if faults := IDENTITIES.meet(slide.path for slide in SLIDES.values()):
+        raise WorkflowError("\n".join(map(str, faults)))
     problems = IDENTITIES.twins({name: slide.path for name, slide in SLIDES.items()})
     IDENTITIES.save()
     if problems:

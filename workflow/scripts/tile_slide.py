@@ -14,6 +14,7 @@ from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.units import manifest
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.slides.slides import open_reader
+from workflow.lib.slides.staging import staged
 from workflow.lib.slides.tiled_tiffs import read_directly
 from workflow.lib.tiles.stores import create_tiles, write_rows
 from workflow.lib.tiles.tile_pixels import blur_score, copy_tiles, read_tiles, why_not_copied
@@ -30,6 +31,7 @@ def tile_slide(
     tiles: Path,
     *,
     shard: Shard,
+    scratch: Path | None,
     mpp: float,
     tile_px: int,
     stride_px: int,
@@ -68,12 +70,11 @@ def tile_slide(
         limit = _bad_limit(spec, len(kept), max_bad_tiles)
         # A bad tile costs two reads, with its neighbours and alone: `limit` ends it, not the reader
         reads = int(2 * limit) + MORE_READS
-        with open_reader(
-            slide.path,
-            mpp=facts["mpp"],
-            max_bad_reads=reads,
-            through=partial(read_directly, half_db=half_db),
-        ) as reader:
+        through = partial(read_directly, half_db=half_db)
+        with (
+            staged(slide.path, scratch) as file,
+            open_reader(file, mpp=facts["mpp"], max_bad_reads=reads, through=through) as reader,
+        ):
             reason = why_not_copied(reader, spec) if codec == "copy" else None
             used = "jpeg" if reason else codec
             if used == "copy":

@@ -29,7 +29,7 @@ FAILED = re.compile(r"^Error in rule (\w+):")
 FIELD = re.compile(r"^    (jobid|log): (\S+)")
 LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
-REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|LockException)\b")
+REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|E_OBJECT|E_ACCESS|E_ENDPOINT|LockException)\b")
 
 
 @dataclass

@@ -81,7 +81,8 @@ def with_code(error: BaseException) -> str:
         return f"E_DISK: {text}"
     if any(isinstance(one, MemoryError) or _of_a_gpu(one) for one in causes):
         return f"E_MEMORY: {text}"
-    return text if CODE.match(text) else f"E_JOB: {text}"
+    code = next((found[0] for one in causes if (found := CODE.match(str(one)))), "E_JOB: ")
+    return text if text.startswith(code) else f"{code}{text}"
 
 
 def _of_a_gpu(error: BaseException | None) -> bool:
