@@ -88,6 +88,14 @@ LIB = "workflow/lib"
 SCRIPTS = "workflow/scripts"
 EDITS = {
     "nothing": (lambda s: None, set()),
+    "tiles to explain": (
+        lambda s: s.edit_config("explain_tiles", occlusion_px=30),
+        {"explain_tiles"} | REPORT,
+    ),
+    "nothing explained": (
+        lambda s: s.edit_config("explain_tiles", most_certain=0, least_certain=0),
+        REPORT,
+    ),
     "key order and a comment": (shuffle_and_comment, set()),
     "3 written as 3.0": (lambda s: s.edit_config("train_clusters", count=3.0), set()),
     "device and batch": (

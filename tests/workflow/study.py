@@ -33,6 +33,7 @@ SMALL = {
     "evaluate_classifier": {"bootstrap": 100},
     "evaluate_clusters": {"bootstrap": 100},
     "draw_embeddings": {"max_tiles": 60, "queries": 2},
+    "explain_tiles": {"most_certain": 1, "least_certain": 0, "occlusion_px": 32, "channels": 1},
 }
 # What differs where a network learns the clusters and everything that uses them is on.
 LEARNT = {
