@@ -18,8 +18,8 @@ from workflow.lib.networks.checkpoints import identity as checkpoint_identity
 from workflow.lib.jobs.choices import check_choices
 from workflow.lib.jobs.configuration import schema_faults
 from workflow.lib.jobs.contradictions import check_config, check_marks
-from workflow.lib.jobs.explanation import note_change, recorded_recipe
-from workflow.lib.jobs.identity import Identities
+from workflow.lib.jobs.explanation import note_change, note_study, recorded_recipe
+from workflow.lib.jobs.identity import Identities, file_bytes
 from workflow.lib.cohort.permutation import permute_labels
 from workflow.lib.jobs.recipe import canon, recipe as make_recipe, release, shared_settings
 from workflow.lib.jobs.shard import assign_shards
@@ -66,6 +66,9 @@ if workflow.is_main_process:
     if problems:
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise WorkflowError(f"E_SHEET: {config['slides']} names a slide twice:\n{sentences}")
+    if notes := os.environ.get("MICROTOME_EXPLAIN"):
+        sizes = {name: file_bytes(slide.path) for name, slide in SLIDES.items()}
+        note_study(config["study"], sizes, config["tile_slide"], Path(notes))
 
 
 wildcard_constraints:

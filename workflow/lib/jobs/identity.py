@@ -46,6 +46,11 @@ def companions(path: Path) -> list[Path]:
     return []
 
 
+def file_bytes(path: Path) -> int:
+    """Bytes of a slide, companions included."""
+    return sum(part.stat().st_size for part in [path, *companions(path)])
+
+
 class Identities:
     """Identities remembered in one JSON file, so that unchanged slides are not read again.
 
