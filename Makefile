@@ -2,6 +2,7 @@
 # make test   the tests, in the same environment
 # make new-study SLIDES=folder   a slide sheet and a config for slides of your own, to be filled in
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
+# make explain                   what would run, why, and what it costs: hours, disk, memory
 # make compare A=results/x B=results/y   how two studies of the same slides differ
 # make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
 # make audit                     are holes known in what is installed? (needs the network)

@@ -28,7 +28,8 @@ def fetch(address):
 def test_the_page_and_all_that_it_names_are_served(server):
     page = fetch(server.address).decode()
     named = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page)
-    assert sorted(named) == ["openseadragon.js", "viewer.css", "viewer.js"]
+    ours = [f"{name}.{kind}" for name in ("layers", "viewer") for kind in ("css", "js")]
+    assert sorted(named) == sorted(["openseadragon.js", *ours])
     contents = {name: fetch(server.address + name) for name in named}
     assert len(contents["openseadragon.js"]) < 400_000
     assert b"openseadragon 6" in contents["openseadragon.js"][:100]

@@ -1,10 +1,12 @@
 """The clusters of a finished study (`reported.Finished`): units, pictures, tables of one fold."""
 
+import numpy as np
 from PIL import Image
 
 from workflow.lib.clusters.cluster_questions import ENRICHMENT
 from workflow.lib.jobs.shard import commit
 from workflow.lib.jobs.tables import metric_row, write_table
+from workflow.lib.tiles.stores import Tiles, create_group, write_rows
 
 PAGES = {
     "embedding_maps": ("embedding.png", "neighbours.png"),
@@ -42,12 +44,26 @@ def build(study):
         write_table(folder / "sizes.tsv", rows[0], rows)
         return {"k": 2}
 
+    tiles = study.root / "tiles"
+    study.visit(f"assignments/{study.clustering}/fold0", assign(tiles), [tiles])
     trained = study.shard("train", **LIMITS.get(study.clustering, {}))
     commit(study.of_clusters("clusters"), trained, cluster)
     commit(study.of_clusters("montages"), study.shard("draw_montages"), draw_montage)
     for stage, names in PAGES.items():
         if stage != "networks" or learnt:
             commit(study.of_clusters(stage), study.shard("draw"), pictures(names))
+
+
+def assign(tiles):
+    """Work that puts the first tile of a slide into cluster 1, and the others into cluster 0."""
+
+    def work(slide, folder):
+        count = len(Tiles(tiles / slide.slide / "tiles.zarr"))
+        store = create_group(folder / "assignments.zarr")
+        write_rows(store, "assignments", (np.arange(count) == 0).astype(np.int32))
+        return {"k": 2, "tiles": count}
+
+    return work
 
 
 def enrichment(study):

@@ -1,6 +1,7 @@
-"""Heatmaps of which the left half is sure, for the page of a finished study."""
+"""Heatmaps and tissue of which the left half is sure, for the page of a finished study."""
 
 import numpy as np
+from PIL import Image
 
 from workflow.lib.maps.pyramids import write_heatmap
 
@@ -23,6 +24,16 @@ def stitch(side_px0):
             **named,
         )
         size_px0 = {"height_px0": side_px0, "width_px0": side_px0}
-        return {"marked_um2": 250_000, "scale_px0": side_px0 / SIDE, **size_px0}
+        facts = {"marked_um2": 250_000, "class": "tumour"}
+        return facts | {"scale_px0": side_px0 / SIDE, **size_px0}
 
     return work
+
+
+def draw_tissue(slide, folder):
+    """Half of a grey thumbnail is tissue."""
+    Image.new("RGB", (50, 50), (240, 240, 240)).save(folder / "thumbnail.jpg")
+    tissue = np.zeros((50, 50), np.uint8)
+    tissue[:, :25] = 255
+    Image.fromarray(tissue).save(folder / "tissue.png")
+    return {"tissue_fraction": 0.25}

@@ -27,7 +27,7 @@ class Page(HTMLParser):
             self.strays.append(tag)
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text.append(" ".join(data.split()))
 
     def words(self):

@@ -29,6 +29,7 @@ CONFIG = {
     "tile_slide": {"tile_px": TILE_PX, "mpp": 1},
     "classify_tiles": {"pooling": "top_k"},
     "refine_masks": {"evidence_share": 0},
+    "write_report": {"layers_mb": 4},
     "stitch_heatmap": {"polygon_threshold": 0.5},
 }
 CONFIG |= {f"train_{name}": {"choose_by": "labels"} for name in ("classifier", "negev", "rpnet")}
@@ -76,7 +77,7 @@ class Finished:
     def build(self, mask=None):
         tiles = self.root / "tiles"
         self.visit("checks", lambda slide, folder: {}, [])
-        self.visit("tissue", self.draw_tissue, [self.root / "checks"])
+        self.visit("tissue", halved.draw_tissue, [self.root / "checks"])
         self.visit("tiles", self.cut, [self.root / "tissue"])
         if self.clustering == "kmeans":
             self.visit("features", lambda slide, folder: {}, [tiles])
@@ -102,10 +103,6 @@ class Finished:
 
     def visit(self, folder, work, upstream):
         visit(self.index(folder), self.shard(folder), work, upstream=upstream)
-
-    def draw_tissue(self, slide, folder):
-        Image.new("RGB", (50, 50), (240, 240, 240)).save(folder / "thumbnail.jpg")
-        return {"tissue_fraction": 0.25}
 
     def cut(self, slide, folder):
         if slide.slide == "cut":
@@ -215,7 +212,7 @@ class Finished:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(record))
 
-    def report(self, max_slides=60, picture_px=250, aggregators=(), explanations=()):
+    def report(self, aggregators=(), explanations=(), **settings):
         """The page; to be called in the folder above results/ and logs/."""
         tables = ["cluster_enrichment"]
         tables += ["classifier_slides", "classifier_curves", "pseudo_masks"] * bool(self.classes)
@@ -240,8 +237,7 @@ class Finished:
             self.root / "evaluation" / "methods.tsv",
             shard=self.shard("write_report", {"config": self.config}),
             classes=self.classes,
-            max_slides=max_slides,
-            picture_px=picture_px,
+            **{"max_slides": 60, "picture_px": 250, "layers_mb": 4, "chosen": (), **settings},
         )
         return (self.root / "report.html").read_text(encoding="utf-8")
 

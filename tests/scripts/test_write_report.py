@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import json
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +14,18 @@ from workflow.lib.jobs.verdicts import REMEDIES
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "div"}
 TAGS |= {"h1", "h2", "h3", "p", "a", "b", "span", "table", "tr", "th", "td", "img", "figure"}
-TAGS |= {"figcaption", "details", "summary", "code", "pre"}
+TAGS |= {
+    "figcaption",
+    "details",
+    "summary",
+    "code",
+    "pre",
+    "button",
+    "dialog",
+    "kbd",
+    "i",
+    "script",
+}
 ATTRIBUTES = {
     "lang",
     "charset",
@@ -25,7 +38,8 @@ ATTRIBUTES = {
     "rowspan",
     "colspan",
 }
-ATTRIBUTES |= {"alt", "src", "open", "title", "aria-label"}
+ATTRIBUTES |= {"alt", "src", "open", "title", "aria-label", "aria-labelledby", "role", "tabindex"}
+ATTRIBUTES |= {"hidden", "data-view"}
 
 
 def test_five_numbers_with_their_intervals(report_page):
@@ -163,6 +177,9 @@ def test_no_words_of_people_become_markup(made_study):
     assert {tag for tag, _ in page.tags} <= TAGS
     assert {name for _, found in page.tags for name in found} <= ATTRIBUTES
     assert page.open == page.strays == []
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    views = [json.loads(found) for found in page.attributes("data-view")]
+    assert 'x"><svg onload=alert(3)>' in [view["slide"] for view in views]
     words = page.words()
     assert f"patient {EVIL}" in words
     assert f'label "tumour" {EVIL}' in words
@@ -175,7 +192,7 @@ def test_no_words_of_people_become_markup(made_study):
             assert "<script" not in drawn and "<img" not in drawn
 
 
-def test_the_page_needs_nothing_and_lets_nothing_run(report_page):
+def test_the_page_needs_nothing_and_runs_nothing_but_its_own_script(report_page):
     assert report_page.source.startswith("<!doctype html>")
     assert {tag for tag, _ in report_page.tags} <= TAGS
     assert {name for _, found in report_page.tags for name in found} <= ATTRIBUTES
@@ -185,4 +202,7 @@ def test_the_page_needs_nothing_and_lets_nothing_run(report_page):
     assert {href[1:] for href in report_page.attributes("href")} <= set(ids)
     policy = next(found["content"] for _, found in report_page.tags if "http-equiv" in found)
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
-    assert "unsafe" not in policy
+    [script] = re.findall("<script>(.*?)</script>", report_page.source, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"; script-src 'sha256-{digest}'; " in policy
+    assert "unsafe" not in policy and "://" not in script

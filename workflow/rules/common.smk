@@ -15,10 +15,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 
 from workflow.lib.networks.checkpoints import identity as checkpoint_identity
-from workflow.lib.jobs.choices import check_choices
+from workflow.lib.jobs.choices import check_choices, check_chosen
 from workflow.lib.jobs.configuration import schema_faults
 from workflow.lib.jobs.contradictions import check_config, check_marks, check_named
-from workflow.lib.jobs.explanation import note_change, recorded_recipe
+from workflow.lib.jobs.explanation import note_change, note_study, recorded_recipe
 from workflow.lib.jobs.identity import Identities
 from workflow.lib.cohort.permutation import permute_labels
 from workflow.lib.jobs.recipe import canon, recipe as make_recipe, release, shared_settings
@@ -56,6 +56,7 @@ MARKED = {name: any(getattr(s, name) for s in SLIDES.values()) for name in ("mas
 problems = check_marks(METHODS, masked=MARKED["mask"], pointed=MARKED["points"])
 problems += check_choices(config, METHODS, masked=MARKED["mask"])
 problems += check_named(config["explain_tiles"]["named"], SLIDES)
+problems += check_chosen(config["write_report"]["chosen"], SLIDES)
 if problems:
     raise WorkflowError("\n".join(f"E_CONFIG: {problem}" for problem in problems))
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
@@ -69,6 +70,9 @@ if workflow.is_main_process:
     if problems:
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise WorkflowError(f"E_SHEET: {config['slides']} names a slide twice:\n{sentences}")
+    if notes := os.environ.get("MICROTOME_EXPLAIN"):
+        sizes = {name: IDENTITIES.size(slide.path) for name, slide in SLIDES.items()}
+        note_study(config["study"], sizes, config["tile_slide"], Path(notes))
 
 
 wildcard_constraints:
@@ -128,8 +132,9 @@ def page_facts(wildcards):
     """What the report is made from beside its tables: the config that shapes results, the page."""
     hidden = ("compute", "slides", "weights", "slides_per_shard", "export_features")
     shown = {key: value for key, value in config.items() if key not in hidden}
-    page = Path(workflow.basedir, "workflow/report").glob("report.*")
-    return {"config": shown, "page": [IDENTITIES.of(file) for file in sorted(page)]}
+    folder = Path(workflow.basedir, "workflow/report")
+    page = sorted([*folder.glob("report.*"), *folder.glob("viewer/layers.*")])
+    return {"config": shown, "page": [IDENTITIES.of(file) for file in page]}
 
 
 def shown_by(method):

@@ -53,6 +53,8 @@ def write_report(
     classes: list[str],
     max_slides: int,
     picture_px: int,
+    layers_mb: float,
+    chosen: list[str],
 ) -> None:
     """Gather tables and pictures of the study into one self-contained page.
 
@@ -73,7 +75,8 @@ def write_report(
         overlays=overlays,
         cam=config["make_cams"]["methods"][0],
     )
-    cards = describe_slides(study, max_slides=max_slides, picture_px=picture_px)
+    size = {"max_slides": max_slides, "picture_px": picture_px, "layers_mb": layers_mb}
+    cards = describe_slides(study, **size, chosen=chosen)
     models = name_models([*aggregators, *classifiers, *decoders])
     made = {name: manifest(folder) for name, folder in models.items()}
     checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]

@@ -16,7 +16,7 @@ import yaml
 
 from workflow.lib.cohort.sheet import Slide, read_sheet
 from workflow.lib.cohort.splits import count_folds, split_patients
-from workflow.lib.jobs.choices import check_choices
+from workflow.lib.jobs.choices import check_choices, check_chosen
 from workflow.lib.jobs.configuration import merge, schema_faults
 from workflow.lib.jobs.contradictions import check_config, check_marks
 from workflow.lib.jobs.errors import STUDY
@@ -116,6 +116,7 @@ def check_sheet(config: dict) -> tuple[list[Slide], Finding]:
     methods = config["refine_masks"]["methods"] if classes else []
     faults = check_marks(methods, masked=masked, pointed=pointed)
     faults += check_choices(config, methods, masked=masked)
+    faults += check_chosen(config["write_report"]["chosen"], {slide.slide for slide in slides})
     if faults:
         return slides, Finding("sheet", f"{sheet} does not fit the config", "; ".join(faults))
     patients = len({slide.patient for slide in slides})

@@ -1,7 +1,9 @@
 """Say what a run would do and why: `python -m workflow.tools.explain [snakemake's arguments]`.
 
 For every rule: how many jobs and slides would run, and the reason: what is not made yet, which
-key changed from what to what, or which stage before it runs.
+key changed from what to what, or which stage before it runs. Then what each would cost at most:
+tiles, CPU and GPU hours, disk, and the memory that Slurm is asked for, learnt from runs of this
+folder where there are any, guessed where not.
 """
 
 import json
@@ -12,6 +14,11 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+
+from workflow.lib.jobs.earlier_runs import EarlierRun, method_of
+from workflow.lib.jobs.forecast_tables import table
+from workflow.lib.jobs.forecasts import Job, Rate, count_tiles, differing, foresee, learn
+from workflow.lib.jobs.guesses import guess
 
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .*\n)+)", re.MULTILINE)
 SHOWN = 5  # changed keys listed per rule
@@ -32,18 +39,16 @@ def main(arguments: list[str]) -> int:
         if dry_run.returncode:
             sys.stderr.write(dry_run.stdout + dry_run.stderr)
             return 2
-        noted = {note["output"]: note for note in map(json.loads, notes.open())}
-    sys.stdout.writelines(f"{line}\n" for line in explain(dry_run.stdout, noted))
+        study, *noted = map(json.loads, notes.open())
+    noted = {note["output"]: note for note in noted}
+    said = explain(dry_run.stdout, noted) + forecast(dry_run.stdout, noted, study)
+    sys.stdout.writelines(f"{line}\n" for line in said)
     return 0
 
 
 def explain(dry_run: str, noted: dict[str, dict]) -> list[str]:
     """Sentences for the jobs of a dry run, given what changed in the recipe of each output."""
-    jobs = defaultdict(list)
-    for rule, block in JOB.findall(dry_run):
-        if rule != "all":
-            fields = dict(re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE))
-            jobs[rule].append(fields)
+    jobs = _jobs(dry_run)
     if not jobs:
         return ["Nothing to be done: every result is made from the current settings, code, slides."]
     lines = []
@@ -61,6 +66,78 @@ def explain(dry_run: str, noted: dict[str, dict]) -> list[str]:
         if len(reasons) > SHOWN:
             lines.append(f"    and {len(reasons) - SHOWN} more reasons")
     return lines
+
+
+def forecast(dry_run: str, noted: dict[str, dict], study: dict) -> list[str]:
+    """Lines on what the jobs of a dry run would cost; none where there are no jobs."""
+    found = _jobs(dry_run)
+    if not found:
+        return []
+    results, logs = Path("results"), Path("logs")
+    own = EarlierRun(results / study["study"], logs)
+    others = [EarlierRun(f, logs) for f in sorted(results.glob("*")) if f != own.results]
+    tiling = study["tiling"]
+    tile_um = tiling["mpp"] * tiling["stride_px"]
+    counted = {slide: n * (um / tile_um) ** 2 for slide, (n, um, _) in _tiled(own).items()}
+    tiles, guessed = count_tiles(counted, study["bytes"], tile_um)
+    megapixels = {slide: n * tiling["tile_px"] ** 2 / 1e6 for slide, n in tiles.items()}
+    jobs, rates = [], {}
+    for rule, blocks in found.items():
+        for block in blocks:
+            outputs = [Path(file) for file in block["output"].split(", ")]
+            note = noted.get(str(outputs[0]), {"slides": [], "settings": {}})
+            shard = re.search(r"shard=([^,]+)", block.get("wildcards", ""))
+            method = method_of(Path(block["log"]).stem, shard[1] if shard else "")
+            asked = dict(re.findall(r"(\w+)=(\d+)(?:,|$)", block.get("resources", "")))
+            mem_mb = int(asked["mem_mb"]) if "mem_mb" in asked else None
+            jobs.append(Job(rule, method, note["slides"], bool(shard), mem_mb, "gpu" in asked))
+            if (rule, method) not in rates:
+                kept = [output.relative_to(own.results) for output in outputs]
+                runs = [own, *others]
+                measured = _rate(rule, method, runs, kept, note["settings"])
+                rates[rule, method] = measured or guess(rule)
+    rows = foresee(jobs, rates, megapixels, tiles)
+    return ["", "What it costs at most (~ is a guess):", *table(rows, guessed=guessed)]
+
+
+def _jobs(dry_run: str) -> dict[str, list[dict[str, str]]]:
+    """Rule -> what Snakemake says of each of its jobs, field by field."""
+    jobs = defaultdict(list)
+    for rule, block in JOB.findall(dry_run):
+        fields = dict(re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE))
+        if "output" in fields:  # all and export only ask for what others make
+            jobs[rule].append(fields)
+    return jobs
+
+
+def _tiled(run: EarlierRun) -> dict[str, tuple[int, float, float]]:
+    """Slide -> its tiles, um from one to the next, and Mpx of all."""
+    found = {}
+    for slide, unit in run.tiled.items():
+        made, tiles = unit["made_from"]["settings"], unit["facts"].get("tiles", 0)
+        um, pixels = made["mpp"] * made["stride_px"], made["tile_px"] ** 2 / 1e6
+        found[slide] = (tiles, um, tiles * pixels)
+    return found
+
+
+def _rate(
+    rule: str, method: str, runs: list[EarlierRun], kept: list[Path], settings: dict
+) -> Rate | None:
+    """What the first run that did just this measured, else one that did it otherwise."""
+    second = None
+    for run in runs:
+        taken = run.taken(rule, method)
+        if not taken:
+            continue
+        left, then = run.kept(rule, kept)
+        megapixels = {slide: pixels for slide, (_, _, pixels) in _tiled(run).items()}
+        rate = learn(rule, taken, left, megapixels, run.results.name)
+        others = differing(settings, then)
+        if rate and not others:
+            return rate
+        if rate and not second:
+            second = rate._replace(source=f"{rate.source}: {', '.join(others)}", guessed=True)
+    return second
 
 
 def _reasons(reason: str, changed: list | None) -> list[str]:

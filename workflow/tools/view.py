@@ -24,6 +24,8 @@ from workflow.lib.viewer.studies import ViewedStudy
 PAGE = ROOT / "workflow" / "report" / "viewer"
 FILES = {
     "": ("viewer.html", "text/html; charset=utf-8"),
+    "layers.css": ("layers.css", "text/css; charset=utf-8"),
+    "layers.js": ("layers.js", "text/javascript; charset=utf-8"),
     "viewer.css": ("viewer.css", "text/css; charset=utf-8"),
     "viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
     "openseadragon.js": ("openseadragon.min.js", "text/javascript; charset=utf-8"),

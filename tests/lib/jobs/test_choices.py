@@ -3,7 +3,7 @@
 import pytest
 
 from tests.configs import defaults, edited
-from workflow.lib.jobs.choices import check_choices
+from workflow.lib.jobs.choices import check_choices, check_chosen
 
 METHODS = ["none", "negev", "layercam", "unet"]
 
@@ -36,3 +36,9 @@ def test_masks_do_not_choose_where_labels_mean_nothing():
     config = edited(train_negev__choose_by="masks", labels__permute=True)
     (said,) = check_choices(config, METHODS, masked=True)
     assert said.startswith("train_negev.choose_by: masks stay what they are where labels.permute")
+
+
+def test_a_chosen_slide_has_to_be_in_the_sheet():
+    assert check_chosen(["s1", "s9"], {"s1": 1, "s2": 2}) == [
+        "write_report.chosen: there is no slide s9 in the sheet; correct it or leave it out"
+    ]

@@ -15,10 +15,13 @@ from workflow.lib.report.pages import embed_picture, embed_pictures, embed_svg, 
 
 @pytest.fixture
 def template(tmp_path):
-    """Writes a template with a style sheet beside it."""
+    """Writes a template with style sheets and scripts beside it."""
 
-    def write(text, style="b > i { color: red; }"):
-        (tmp_path / "page.css").write_text(style)
+    def write(text, style="b > i { color: red; }", script="f('µ' < 1 && 2);\n"):
+        (tmp_path / "viewer").mkdir()
+        for kind, own in (("css", style), ("js", script)):
+            (tmp_path / f"page.{kind}").write_text(own)
+            (tmp_path / "viewer" / f"layers.{kind}").write_text(f"/* {kind} */\n")
         (tmp_path / "page.html").write_text(text)
         return tmp_path / "page.html"
 
@@ -39,11 +42,14 @@ def test_a_name_that_the_page_does_not_get_is_an_error(template):
         render(template("{{ b }}"), a=1)
 
 
-def test_the_style_sheet_is_there_as_it_is_with_its_hash(template):
-    style = 'a::after { content: "µ & <"; }\n'
-    page = render(template("<i>{{ style_hash }}</i><style>{{ style }}</style>", style))
-    assert re.search("<style>(.*)</style>", page, re.DOTALL).group(1) == style
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+@pytest.mark.parametrize(("name", "kind"), [("style", "css"), ("script", "js")])
+def test_style_sheet_and_script_are_there_as_they_are_with_their_hashes(template, name, kind):
+    own = 'a::after { content: "µ & <"; }\n'
+    text = "<i>{{ NAME_hash }}</i><b>{{ NAME }}</b>".replace("NAME", name)
+    page = render(template(text, own, own))
+    whole = f"/* {kind} */\n{own}"
+    assert re.search("<b>(.*)</b>", page, re.DOTALL).group(1) == whole
+    digest = base64.b64encode(hashlib.sha256(whole.encode()).digest()).decode()
     assert f"<i>'sha256-{digest}'</i>" in html.unescape(page)
 
 

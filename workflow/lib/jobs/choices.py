@@ -1,6 +1,6 @@
-"""What the config says about choosing epochs by pixel masks, and where that cannot be done."""
+"""What the config says about choices that only the sheet can tell to be possible."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 
 def check_choices(config: Mapping, methods: Iterable[str], *, masked: bool) -> list[str]:
@@ -12,6 +12,15 @@ def check_choices(config: Mapping, methods: Iterable[str], *, masked: bool) -> l
     stages = [f"train_{method}" for method in learnt]
     chosen = [s for s in stages if config.get(s, {}).get("choose_by") == "masks"]
     return [sentence for stage in chosen for sentence in _faults(stage, config, masked)]
+
+
+def check_chosen(chosen: Iterable[str], slides: Container[str]) -> list[str]:
+    """A sentence for each slide that the page is to show first and that the sheet has not."""
+    return [
+        f"write_report.chosen: there is no slide {name} in the sheet; correct it or leave it out"
+        for name in chosen
+        if name not in slides
+    ]
 
 
 def _faults(stage: str, config: Mapping, masked: bool) -> Iterator[str]:

@@ -41,7 +41,18 @@ def note_change(output: Path, rule: str, current: dict, notes: Path) -> None:
         "rule": rule,
         "output": str(output),
         "slides": list(current["slides"]),
+        "settings": current["settings"],
         "changes": changes(recorded, current) if recorded else None,
     }
+    with notes.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def note_study(study: str, slides: dict[str, int], tiling: dict, notes: Path) -> None:
+    """Append what a forecast needs to know of a study to `notes`, one JSON line.
+
+    slides: slide -> bytes of its file. tiling: the settings of tile_slide.
+    """
+    line = {"study": study, "bytes": slides, "tiling": tiling}
     with notes.open("a") as stream:
         stream.write(json.dumps(line) + "\n")

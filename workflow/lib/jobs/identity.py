@@ -101,7 +101,7 @@ class Identities:
         alike = defaultdict(list)
         for slide, path in sorted(slides.items()):
             found = self.of(path)
-            if found != "unreadable" and self._size(path):
+            if found != "unreadable" and self.size(path):
                 alike[found.split(".")[0]].append(slide)
         return [
             f"slides {first} and {other} are the same file; keep one of the two rows,"
@@ -110,8 +110,14 @@ class Identities:
             for other in others
         ]
 
-    def _size(self, path: Path | ObjectPath) -> int:
-        return self._parts(path)[0].size if isinstance(path, ObjectPath) else path.stat().st_size
+    def size(self, path: Path | ObjectPath) -> int:
+        """Bytes of a slide, companions included; 0 where it cannot be read."""
+        try:
+            if isinstance(path, ObjectPath):
+                return sum(part.size for part in self._parts(path))
+            return sum(part.stat().st_size for part in [path, *companions(path)])
+        except (OSError, StorageError):
+            return 0
 
     def _parts(self, path: ObjectPath) -> list[Part]:
         if path not in self.objects:

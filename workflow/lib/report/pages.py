@@ -1,4 +1,4 @@
-"""One self-contained HTML page: pictures inside, everything escaped, nothing that runs."""
+"""One self-contained HTML page: pictures inside, everything escaped, no script but our own."""
 
 import base64
 import hashlib
@@ -33,8 +33,9 @@ def embed_svg(text: str) -> str:
 def render(template: Path, **context: object) -> str:
     """Fill a template. Every value is escaped; an unknown name in the template is an error.
 
-    Beside the template lies its style sheet, `<name>.css`. The template gets it as `style`, and as
-    `style_hash` the source by which a Content-Security-Policy lets in this sheet and no other.
+    Beside the template lie its style sheet and script, `<name>.css` and `<name>.js`, which begin
+    with those of viewer/layers. The template gets them as `style` and `script`, and as `style_hash`
+    and `script_hash` the sources by which a Content-Security-Policy lets in these and no others.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),
@@ -43,7 +44,9 @@ def render(template: Path, **context: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = template.with_suffix(".css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    context |= {"style": Markup(style), "style_hash": f"'sha256-{digest}'"}  # noqa: S704 (our own)
+    for name, suffix in (("style", ".css"), ("script", ".js")):
+        files = [template.parent / "viewer" / f"layers{suffix}", template.with_suffix(suffix)]
+        text = "".join(file.read_text(encoding="utf-8") for file in files)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        context |= {name: Markup(text), f"{name}_hash": f"'sha256-{digest}'"}  # noqa: S704 (our own)
     return environment.get_template(template.name).render(**context)

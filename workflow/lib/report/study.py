@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,19 @@ from workflow.lib.cohort.sheet import Slide
 from workflow.lib.evidence.cam_names import CAMS
 from workflow.lib.jobs.units import manifest
 from workflow.lib.jobs.verdicts import REMEDIES
+from workflow.lib.maps.overlays import lay_heatmap
 from workflow.lib.report.cards import Row, make_card, slide_mm
-from workflow.lib.report.examples import draw_example
+from workflow.lib.report.examples import choose_examples, draw_example
+from workflow.lib.report.page_layers import (
+    PageLayer,
+    cluster_layer,
+    heatmap_layer,
+    tissue_layer,
+    truth_layer,
+)
 from workflow.lib.report.pictures import draw_slide, draw_truth, read_picture, shrink
 from workflow.lib.report.summary import Cohort, name_methods
+from workflow.lib.slides.truth import read_mask
 from workflow.lib.tiles.stores import Tiles, open_group
 
 
@@ -130,6 +140,40 @@ class Study:
             manifest(folder)["facts"],
             float(threshold) if threshold else None,
         )
+
+    def layers(self, slide: Slide, shape: tuple[int, int]) -> Iterator[PageLayer]:
+        """What may be laid over a picture (h, w) of a slide: tissue, clusters, heatmaps, truth."""
+        name, store = slide.slide, self._tiles(slide)
+        yield tissue_layer(
+            read_picture(self.results / "tissue" / name / "tissue.png")[..., 0] > 0, shape
+        )
+        fold = self.tested.get(name, {}).get("fold", "0")
+        unit = self.results / "assignments" / self.maps.name / f"fold{fold}" / name
+        yield cluster_layer(
+            open_group(unit / "assignments.zarr")["assignments"][:],
+            store.positions_px,
+            store.attrs["tile_px"],
+            (store.attrs["height_px"], store.attrs["width_px"]),
+            shape,
+            count=manifest(unit)["facts"]["k"],
+            title=f"clusters ({self.maps.name})",
+        )
+        for method, title in self._titles(slide).items():
+            folder = self.results / "heatmaps" / method / name
+            facts = manifest(folder)["facts"]
+            placed = lay_heatmap(open_group(folder / "heatmap.ome.zarr"), shape, facts)
+            yield heatmap_layer(placed, title=title, name=facts["class"])
+        if slide.mask:
+            with suppress(ValueError):  # of another slide; the picture of the truth says so
+                size_px0 = (store.attrs["height_px0"], store.attrs["width_px0"])
+                yield truth_layer(read_mask(slide.mask, shape_px0=size_px0, out_shape=shape) > 0)
+
+    def ranked(self, chosen: Sequence[str]) -> list[Slide]:
+        """The slides that are used: those chosen, those that tell most of each method, the rest."""
+        told = [choose_examples(self.masked[method].values()) for method in self.methods]
+        names = [*chosen, *(row["slide"] for rows in told for row in rows.values())]
+        first = {name: place for place, name in reversed([*enumerate(names)])}
+        return sorted(self.used, key=lambda slide: first.get(slide.slide, len(names)))
 
     def _tiles(self, slide: Slide) -> Tiles:
         return Tiles(self.results / "tiles" / slide.slide / "tiles.zarr")

@@ -18,7 +18,7 @@ class Box:
 
     origin_px0: tuple[int, int]
     shape: tuple[int, int]
-    step_px0: int
+    step_px0: float
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,8 @@
 const TILE = 512;
 const OVERLAP = 1; // px of its neighbours that a tile shows
 const MAGNIFIED = 8; // screen px that a px of the slide is wide at most
-const BAR = 140; // px; the scale bar is no longer
-const RAMP = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"]; // viridis
 const SVG = "http://www.w3.org/2000/svg";
 
-const at = (id) => document.getElementById(id);
-const make = (tag, properties = {}, ...children) => {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-};
 const read = async (path) => {
   const answer = await fetch(path);
   if (!answer.ok) throw new Error((await answer.text()).trim());
@@ -140,47 +132,10 @@ function panel() {
       rows.push(make("h3", { textContent: layer.group }));
     }
     group = layer.group;
-    rows.push(row(layer, order));
+    const wish = wished.get(key(layer));
+    rows.push(row(layer, order, wish, (on) => toggle(layer, on)));
   });
   at("layers").replaceChildren(...rows);
-}
-
-function row(layer, order) {
-  const wish = wished.get(key(layer));
-  const box = make("input", { type: "checkbox", id: `layer${order}`, checked: wish.on });
-  const label = make("label", { htmlFor: box.id, textContent: layer.title });
-  const digit = make(order && order < 10 ? "kbd" : "span", { textContent: order && order < 10 ? order : "" });
-  const slider = make("input", { type: "range", min: 0, max: 1, step: 0.05, value: wish.opacity });
-  slider.setAttribute("aria-label", `opacity of ${layer.title}`);
-  const element = make("div", { className: "layer" }, box, label, digit, slider);
-  box.onchange = () => toggle(layer, box.checked);
-  slider.oninput = () => {
-    wish.opacity = Number(slider.value);
-    toggle(layer, true);
-  };
-  const legend = explain(layer);
-  if (legend) element.append(legend);
-  Object.assign(layer, { element, box, legendElement: legend });
-  return element;
-}
-
-function explain(layer) {
-  if (layer.ramp) {
-    const canvas = make("canvas", { width: 160, height: 1 });
-    const context = canvas.getContext("2d");
-    const ramp = context.createLinearGradient(0, 0, 160, 0);
-    RAMP.forEach((colour, place) => ramp.addColorStop(place / (RAMP.length - 1), colour));
-    context.fillStyle = ramp;
-    context.fillRect(0, 0, 160, 1);
-    return make("div", { className: "legend ramp" }, make("b", { textContent: layer.ramp }), "0", canvas, "1");
-  }
-  if (!layer.legend.length) return null;
-  const swatches = layer.legend.map(([name, colour]) => {
-    const swatch = make("i");
-    swatch.style.background = colour;
-    return make("span", {}, swatch, name);
-  });
-  return make("div", { className: "legend" }, ...swatches);
 }
 
 function toggle(layer, on = null) {
@@ -273,15 +228,9 @@ function follow() {
 const pixels = (now = true) =>
   viewer.viewport.deltaPixelsFromPoints(new OpenSeadragon.Point(1, 0), now).x / current.about.width;
 
-const words = (um) => (um >= 1000 ? `${Number((um / 1000).toPrecision(3))} mm` : `${Number(um.toPrecision(3))} µm`);
-
 function measure() {
   if (!current || !viewer.world.getItemCount()) return;
-  const um = current.about.mpp / pixels(); // per screen px
-  const power = 10 ** Math.floor(Math.log10(um * BAR));
-  const length = [5, 2, 1].map((step) => step * power).find((step) => step <= um * BAR);
-  at("length").textContent = words(length);
-  at("bar").style.width = `${length / um}px`;
+  rule(current.about.mpp / pixels());
 }
 
 function moved() {

@@ -1,0 +1,158 @@
+"""The light viewer of the report in a real browser, opened from a file: layers, zoom, controls."""
+
+import numpy as np
+import pytest
+
+from tests.browser import CHROMIUM, Browser
+from tests.scripts.reported import Finished
+from workflow.lib.report.colours import OKABE_ITO
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+PLACE = "(({x, y, scale}) => [x, y, scale])(place)"
+GREY = (240, 240, 240)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("chromium"), width=900, height=600) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A page with three slides of 2 mm: empty, good and plain. Pictures are 250 px wide."""
+    root = tmp_path_factory.mktemp("report")
+    mask = np.zeros((400, 400), np.uint8)
+    mask[:, :200] = 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        Finished(root).build(mask).report()
+    return root / "results" / "flat" / "report.html"
+
+
+@pytest.fixture
+def page(chromium, report):
+    """The slide "good" looked at, 600 px wide and high, at 2.304 px per px of its picture."""
+    chromium.resize(900, 600)
+    chromium.open("about:blank")
+    chromium.open(report.as_uri())
+    chromium.wait("document.readyState === 'complete' && typeof look === 'function'")
+    chromium.value("document.documentElement.style.scrollBehavior = 'auto'")
+    chromium.click("#slide-2 button")
+    chromium.wait("[...document.querySelectorAll('#sheet img')].every((i) => i.complete)")
+    yield chromium
+    assert chromium.complaints == []
+
+
+def colour(page, x, y):
+    """What is seen at a px of the slide's picture."""
+    page.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    left, top, scale = page.value(PLACE)
+    return page.screenshot()[round(top + (y + 0.5) * scale), round(left + (x + 0.5) * scale)]
+
+
+def mixed(colour, share):
+    return [below * (1 - share) + above * share for below, above in zip(GREY, colour, strict=True)]
+
+
+def on(page):
+    return page.value("current.stack.filter((l) => l.wish.on).map((l) => l.title)")
+
+
+def test_layers_toggle_and_fade(page):
+    """Tissue is the left half, at 40 %; the heatmap that is shown at first is taken away."""
+    assert on(page) == ["slide", "CAM, unrefined"]
+    page.key("3")
+    np.testing.assert_allclose(colour(page, 100, 30), GREY, atol=3)
+    page.key("1")
+    np.testing.assert_allclose(colour(page, 100, 30), mixed(OKABE_ITO[2], 0.4), atol=4)
+    np.testing.assert_allclose(colour(page, 200, 30), GREY, atol=3)
+    slider = "document.querySelector('#layer1').parentElement.querySelector('[type=range]')"
+    page.value(f"{slider}.value = 1; {slider}.dispatchEvent(new Event('input'))")
+    np.testing.assert_allclose(colour(page, 100, 30), OKABE_ITO[2], atol=4)
+    page.click("#layer1")
+    np.testing.assert_allclose(colour(page, 100, 30), GREY, atol=3)
+    assert on(page) == ["slide"]
+    page.click("#next")
+    assert page.value("current.slide") == "plain" and on(page) == ["slide"]  # kept
+
+
+def test_keys_and_buttons_move_and_zoom(page):
+    """The whole picture is 576 of 600 px; a step is a fifth of the window."""
+    begin = page.value(PLACE)
+    assert begin == pytest.approx([12, 12, 576 / 250])
+    for press, wanted in [
+        (lambda: page.key("ArrowRight"), [12 - 120, 12, 2.304]),
+        (lambda: page.key("ArrowUp"), [12 - 120, 12 + 120, 2.304]),
+        (lambda: page.key("0"), begin),
+        (lambda: page.key("+"), [300 - 432, 300 - 432, 3.456]),
+        (lambda: page.click("#out"), begin),
+        (lambda: page.click("#in"), [300 - 432, 300 - 432, 3.456]),
+        (lambda: page.click("#home"), begin),
+        (lambda: [page.key("+") for _ in range(9)], [300 - 1500, 300 - 1500, 12]),
+    ]:
+        press()
+        assert page.value(PLACE) == pytest.approx(wanted)
+    for _ in range(20):
+        page.key("ArrowLeft")
+    assert page.value(PLACE)[0] == pytest.approx(300)  # the middle stays on the slide
+
+
+def test_the_mouse_drags_and_zooms_where_it_is(page):
+    mouse = {"x": 200, "y": 100}
+    page.call("Input.dispatchMouseEvent", type="mouseWheel", deltaX=0, deltaY=-120, **mouse)
+    page.wait("place.scale > 2.4")
+    x, y, scale = page.value(PLACE)
+    assert scale == pytest.approx(2.304 * np.exp(0.3))
+    assert [(200 - x) / scale, (100 - y) / scale] == pytest.approx([188 / 2.304, 88 / 2.304])
+    about = {"button": "left", "buttons": 1, "clickCount": 1}
+    page.call("Input.dispatchMouseEvent", type="mousePressed", **mouse, **about)
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=230, y=90, **about)
+    page.call("Input.dispatchMouseEvent", type="mouseReleased", x=230, y=90, **about)
+    assert page.value(PLACE) == pytest.approx([x + 30, y - 10, scale])
+
+
+def test_the_scale_bar_is_in_um(page):
+    """8 um a px of the picture are 3.47 um a px of the screen: 140 px hold 200 um, not 500."""
+    assert page.value("at('length').textContent") == "200 µm"
+    assert page.value("at('bar').offsetWidth") == round(200 / (8 / 2.304))
+
+
+def test_slides_turn_and_the_page_comes_back(page):
+    for key, slide in (("n", "plain"), ("n", "empty"), ("p", "plain")):
+        page.key(key)
+        assert page.value("at('name').textContent") == slide
+    assert "patient p2" in page.value("at('about').textContent")
+    page.key("Escape")
+    page.wait("document.activeElement.closest('#slide-3')")
+    assert not page.value("at('viewer').open")
+    assert page.value("getComputedStyle(at('viewer')).display") == "none"
+
+
+def test_fingers_move_and_pinch_on_a_narrow_screen(page):
+    page.resize(420, 800, touch=True)
+    page.wait("room().width === 420")
+    x, _, scale = page.value(PLACE)
+    page.touch([(210 - 4 * k, 200) for k in range(11)])
+    page.wait(f"place.x < {x} - 20")
+    assert page.value("place.scale") == scale
+    page.touch([(190 - 6 * k, 200) for k in range(11)], [(230 + 6 * k, 200) for k in range(11)])
+    page.wait(f"place.scale > 2 * {scale}")
+    assert page.value("room().height") < 500  # the list of layers is below
+
+
+def test_nothing_else_may_run(page):
+    """An inline script, and one of an attribute, are refused by the page's own policy."""
+    page.value(
+        "document.body.append(Object.assign(document.createElement('script'),"
+        "{textContent: 'window.ran = 1'}));"
+        "document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=\"window.ran=2\">')"
+    )
+    page.value("new Promise((done) => setTimeout(done, 300))")
+    assert page.value("window.ran === undefined")
+    assert any("Content Security Policy" in said for said in page.complaints)
+    page.complaints.clear()
