@@ -79,8 +79,16 @@ def read_areas(path: Path) -> list[Area]:
 def _swallowed(areas: list[Area]) -> int:
     """How many areas are whole within one cut, so that nothing is left of them."""
     cuts = [shapely.Polygon(area.rings[0]) for area in areas if area.cut]
+    shapely.prepare(cuts)
     rings = [area.rings[0] for area in areas if not area.cut and area.rings]
-    return sum(any(shapely.contains_xy(cut, ring).all() for cut in cuts) for ring in rings)
+    return sum(
+        any(
+            shapely.contains_xy(cut, ring[:1]).all() and shapely.contains_xy(cut, ring).all()
+            for cut in cuts
+        )
+        for ring in rings
+        if len(ring)
+    )
 
 
 def _geojson_areas(content: bytes) -> Iterator[tuple[str, Area | None]]:
