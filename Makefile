@@ -4,6 +4,8 @@
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # make compare A=results/x B=results/y   how two studies of the same slides differ
 # make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
+# make audit                     are holes known in what is installed? (needs the network)
+# make soak SLIDES=40 KILLS=10   a study killed and starved at random until done, compared with one left in peace
 # make view STUDY=demo           look at a study in the browser: slides at full depth, layers over them
 # ARGS="..."  is handed to snakemake: make run ARGS="--configfile config/glas.yaml"
 
@@ -17,8 +19,10 @@ SLIDES ?=
 NAME ?=
 CONFIG ?=
 PROFILE ?=
+KILLS ?=
+SEED ?=
 
-.PHONY: env demo run new-study doctor compare view test test-all test-slurm lint explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare view test test-all test-slurm soak lint audit explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -55,10 +59,19 @@ test-all: env
 test-slurm: env
 	$(BIN)/python -m pytest tests/slurm --cohort $(COHORT)
 
+soak: env
+	$(BIN)/python -m tests.soak $(if $(SLIDES),--slides $(SLIDES)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
+
+# In an environment of its own: it needs newer releases than Snakemake allows.
+audit: .venv/ready
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --disable-pip-version-check --quiet pip-audit==2.10.1
+	$(BIN)/python -m workflow.tools.audit .venv/audit/bin/pip-audit $(ARGS)
 
 explain: env
 	$(BIN)/python -m workflow.tools.explain $(ARGS)

@@ -5,7 +5,9 @@
 At the mpp of the slide, 2 times and 1.5 times coarser. The limit decodes the JPEG tiles that the
 pixels lie in, once each, from memory into one buffer, and resamples nothing. All readers get the
 same tiles; they take turns in every round and start with empty caches. Peers read the region of a
-tile from the best level and average it by area with OpenCV.
+tile from the best level and average it by area with OpenCV. At the mpp of the slide tiles are also
+copied into the shards of a store: as they are, and each decoded once to know that it is whole, as
+tile_slide does it.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import functools
 import math
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,11 +30,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.tables import find_library, print_table
 from workflow.lib.slides.slides import SlideReader, open_reader
 from workflow.lib.slides.tiled_tiffs import TiledTiffFile, read_directly
-from workflow.lib.tiles.tile_pixels import choose_level, downsample, read_tiles
+from workflow.lib.tiles.shards import Shards, write_jpegs
+from workflow.lib.tiles.stores import create_tiles
+from workflow.lib.tiles.tile_pixels import (
+    choose_level,
+    copy_tiles,
+    downsample,
+    read_tiles,
+    why_not_copied,
+)
 from workflow.lib.tiles.tiling import TileSpec, grid
 
 LIMIT, OURS, USUAL = "limit: libjpeg-turbo", "this project", "openslide"
 HALF = "this project, half_db"  # with tile_slide.half_db low enough for every slide
+COPIED, CHECKED = "copied into a store", "copied, and decoded to check"
 # Shown where they can be imported. They have the same calls, and these names of an open slide.
 PEERS = {USUAL: "OpenSlide", "tiffslide": "TiffSlide"}
 HEAD = ("times coarser", "name", "value", "unit", "lowest to highest", "of the limit")
@@ -79,13 +91,18 @@ def compare(
     ways = {LIMIT: lambda: decode(streams, shape), OURS: lambda: ours(slide, spec, positions)}
     if coarser >= 2:
         ways[HALF] = lambda: ours(slide, spec, positions, half_db=1)
+    shown = {}
+    if why_not_copied(reader, spec) is None:
+        for name in (COPIED, CHECKED):
+            ways[name] = functools.partial(copies, slide, spec, positions, checked=name == CHECKED)
+            shown[name] = functools.partial(ways[name], read=True)
     for name, kind in PEERS.items():
         if library := find_library(name):
             opened = getattr(library, kind)
             ways[name] = functools.partial(theirs, opened, slide, spec, positions, level)
     made = {}  # and the file is in memory
     for name in ways.keys() - {LIMIT}:
-        with ways[name]() as found:
+        with shown.get(name, ways[name])() as found:
             made[name] = list(found)
     apart = {name: difference(found, made[USUAL]) for name, found in made.items()}
     made.clear()
@@ -148,6 +165,32 @@ def ours(
     through = functools.partial(read_directly, half_db=half_db)
     with open_reader(slide, mpp=1.0, through=through) as reader:
         yield read_tiles(reader, spec, positions)
+
+
+@contextmanager
+def copies(
+    slide: Path, spec: TileSpec, positions: np.ndarray, *, checked: bool, read: bool = False
+) -> Iterator[Iterator[np.ndarray]]:
+    """The shards of a store that is there are written again, or with `read` are read."""
+    with (
+        open_reader(slide, mpp=1.0, through=read_directly) as reader,
+        tempfile.TemporaryDirectory(prefix="tiling-") as folder,
+    ):
+        path, side, tiles = Path(folder, "tiles.zarr"), spec.tile_px, reader._file._levels[0]
+        indices = (positions // side @ (tiles.columns, 1)).tolist()
+
+        def jpegs() -> Iterator[bytes]:
+            if checked:
+                return (jpeg for _, jpeg in copy_tiles(reader, spec, positions))
+            return map(tiles.stream, indices)
+
+        def write() -> Iterator[np.ndarray]:
+            write_jpegs(path / "pixels", jpegs())
+            yield from ()
+
+        about = {"count": len(indices), "tile_px": side, "codec": "copy", "quality": 90}
+        create_tiles(path, jpegs(), **about)
+        yield iter(Shards(path / "pixels")[:]) if read else write()
 
 
 @contextmanager

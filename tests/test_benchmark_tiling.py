@@ -25,8 +25,11 @@ def test_every_reader_has_its_ratios_and_shows_the_same_pixels(tmp_path, capsys,
     monkeypatch.setattr(tiling, "PEERS", {"openslide": "OpenSlide", "notthere": "OpenSlide"})
     found = table(capsys, monkeypatch, slide, "--coarser", 1, 2, "--tiles", 4, "--rounds", 3)
     names = (tiling.LIMIT, tiling.OURS, "openslide")
-    wanted = [(coarser, name) for coarser in "12" for name in names]
-    assert list(found) == [*wanted[:5], ("2", tiling.HALF), *wanted[5:]]
+    copies = [("1", name) for name in (tiling.COPIED, tiling.CHECKED)]
+    first, second = ([(coarser, name) for name in names] for coarser in "12")
+    assert list(found)[:5] == [*first[:2], *copies, first[2]]
+    assert list(found)[5:] == [*second[:2], ("2", tiling.HALF), second[2]]
+    assert [found[name][8] for name in copies] == ["0", "0"]
     assert 20 < float(found["2", tiling.HALF][-1]) < 60  # dB
     for coarser in "12":
         limit, ours, usual = (found[coarser, name] for name in names)

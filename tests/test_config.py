@@ -20,7 +20,7 @@ STUDIES = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.
 SHARED = {"seed", "classes", "negative", "level", "cam_scale", "pooling", "weights"}
 SHARED |= {"max_quarantined", "window", "map", "clustering", "fit_on", "group_by", "permute", "crf"}
 EXECUTION = {"shard", "fold", "method", "cam", "device", "batch", "threads", "work"}
-EXECUTION |= {"check_timeout_s", "check_memory_mb", "program"}
+EXECUTION |= {"check_timeout_s", "check_memory_mb", "scratch", "program"}
 # Keys of a section that shape the workflow, and that no script sees.
 WORKFLOW = {"refine_masks": {"methods"}, "make_cams": {"methods"}}
 NO_RULE = {"labels", "compute", "cluster"}

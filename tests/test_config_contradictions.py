@@ -4,7 +4,7 @@ import pytest
 
 from tests.configs import edited, schema
 from workflow.lib.jobs.configuration import schema_faults
-from workflow.lib.jobs.contradictions import check_config, check_marks
+from workflow.lib.jobs.contradictions import check_config, check_marks, check_named
 
 CONTRADICTIONS = {
     "labels permuted where there are none": (
@@ -28,6 +28,11 @@ CONTRADICTIONS = {
     "gaps between tiles": (
         edited(tile_slide__stride_px=129),
         "tile_slide.stride_px: 129 leaves gaps between tiles of 128 px; use at most tile_px",
+    ),
+    "tiles hidden whole": (
+        edited(explain_tiles__occlusion_px=129),
+        "explain_tiles.occlusion_px: 129 px hide more than a whole tile of 128 px; use at most "
+        "half of it",
     ),
     "downsample that does not divide": (
         edited(tile_slide__tile_px=130, refine_masks__downsample=4),
@@ -150,3 +155,11 @@ def test_methods_that_learn_from_marks_need_a_slide_that_has_some():
     assert check_marks(methods, masked=True, pointed=False) == [points]
     assert check_marks(methods, masked=True, pointed=True) == []
     assert check_marks(["none", "negev"], masked=False, pointed=False) == []
+
+
+def test_tiles_to_explain_are_of_slides_of_the_sheet():
+    named = ["a:0", "b.1:20,30", "A:0", "a:b:7"]
+    assert check_named(named, ["a", "b.1"]) == [
+        f"explain_tiles.named: {tile} is of no slide of the sheet; write slide:number or slide:x,y"
+        for tile in ("A:0", "a:b:7")
+    ]

@@ -93,7 +93,7 @@ WRONG = {
     ),
     "unknown word": (
         edited(tile_slide__codec="png"),
-        "tile_slide.codec: 'png' is not known; use one of ['lossless', 'jpeg']",
+        "tile_slide.codec: 'png' is not known; use one of ['lossless', 'jpeg', 'copy']",
     ),
     "unknown method": (
         edited(refine_masks__methods=["none", "magic"]),

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from tests.stored import serving, use
 from tests.synthetic import make_cohort
 from workflow.tools import doctor
 
@@ -83,6 +84,23 @@ def test_slides_that_a_run_would_set_aside_are_counted(study, capsys):
     faults, lines, _ = examine(capsys)
     said = "1 plain images have no mpp (such as s01): these will be set aside"
     assert faults == [] and f"ok  pixel sizes  {said}" in lines
+
+
+def test_object_storage_is_asked_for_its_slides(study, capsys, monkeypatch, tmp_path):
+    sheet = study()
+    text = sheet.read_text()
+    with serving() as storage:
+        use(storage, monkeypatch, tmp_path)
+        path = storage.put("s01.tif", sheet.parent / "slides/s01.tif")
+        sheet.write_text(text.replace("slides/s01.tif", str(path)))
+        faults, lines, _ = examine(capsys)
+        assert faults == [] and any(
+            line.startswith("ok  storage      1 slides, ") for line in lines
+        )
+        sheet.write_text(sheet.read_text().replace("slides/s02.tif", f"{path}.gone"))
+        (fault,), _, _ = examine(capsys)
+    assert fault.startswith("FIX storage      1 of 2 slides cannot be read (E_OBJECT: s3://")
+    assert "-> Correct the path in the sheet" in fault
 
 
 def test_weights_that_are_not_here_come_with_the_command(study, capsys, monkeypatch, tmp_path):

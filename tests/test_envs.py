@@ -30,6 +30,8 @@ MODULES = {
 OPTIONAL = {"openvino", "umap-learn"}
 # Needed without being imported: command lines, libraries behind others, the build of `-e .`.
 TOOLS = {
+    "flask": "the server of moto",
+    "flask-cors": "the server of moto",
     "huggingface-hub": "timm fetches from the hub with it",
     "openslide-bin": "the C library behind openslide-python",
     "pytest-xdist": "make test",

@@ -2,8 +2,9 @@
 
 import io
 import json
+import os
 
-from workflow.tools import run
+from workflow.tools import resume, run
 
 OUTPUT = """
 rule tile_slide:
@@ -77,8 +78,22 @@ def test_run_says_when_nothing_was_run(capsys):
     for said, remedy in (
         ("E_CONFIG: The config cannot be used:", "config/README.md has every key"),
         ("E_SHEET: slides.tsv: 1 problem", "lines of the sheet"),
+        ("E_ENDPOINT: s3://b/k: 127.0.0.1:9 does not answer", "AWS_ENDPOINT_URL"),
         ("FileNotFoundError: No such file: 'mine.yaml'", "The lines above say why."),
         ("LockException:\nError: Directory cannot be locked.", "snakemake --unlock"),
     ):
         lines = run.farewell(run.show(io.StringIO(said + "\n")), 1, "again")
         assert lines[0] == "Nothing was run." and remedy in lines[1] and lines[-1] == "Then: again"
+
+
+def test_run_says_who_holds_the_lock(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake/controllers").mkdir(parents=True)
+    resume.write_note(os.getpid(), None)
+    monkeypatch.setattr(run, "watch", lambda given: (run.Seen(codes={"LockException"}), 1))
+    assert run.main([]) == 2
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert (
+        first == f"The run of process {os.getpid()} is at work here. Wait for it, or interrupt it."
+    )
+    assert second == "Nothing was run."

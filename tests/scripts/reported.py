@@ -191,8 +191,7 @@ class Finished:
         if not self.classes:
             return []
         label = {"fold": "all", "level": "image", "method": "classifier (top_k)", "n": 2}
-        rows = [metric_row("auroc", 0.875, (0.5, 1.0), **label)]
-        rows += clustered.metrics(self)
+        rows = [metric_row("auroc", 0.875, (0.5, 1.0), **label), *clustered.metrics(self)]
         rows += [
             metric_row(f"confusion[true={t},predicted={p}]", 1.0, **label)
             for t in self.classes
@@ -216,7 +215,7 @@ class Finished:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(record))
 
-    def report(self, max_slides=60, picture_px=250, aggregators=()):
+    def report(self, max_slides=60, picture_px=250, aggregators=(), explanations=()):
         """The page; to be called in the folder above results/ and logs/."""
         tables = ["cluster_enrichment"]
         tables += ["classifier_slides", "classifier_curves", "pseudo_masks"] * bool(self.classes)
@@ -234,6 +233,7 @@ class Finished:
             [self.index(f"overlays/{method}") for method in self.methods],
             list(aggregators),
             [self.root / "classifiers/fold0.json"] * bool(self.classes),
+            list(explanations),
             [self.root / f"decoders/{m}/fold0.json" for m in self.refiners if m not in UNLEARNT],
             [self.root / "evaluation" / f"{table}.tsv" for table in tables],
             self.root / "report.html",

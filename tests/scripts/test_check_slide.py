@@ -43,7 +43,7 @@ def test_one_bad_slide_is_named_and_the_others_are_checked(
         )
     )
 
-    check_slide(index, shard=shard, **SETTINGS)
+    check_slide(index, shard=shard, scratch=None, **SETTINGS)
 
     found = {name: manifest(index.parent / name) for name in slides}
     assert {name: each["verdict"] for name, each in found.items()} == {

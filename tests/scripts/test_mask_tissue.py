@@ -55,7 +55,11 @@ def run(tmp_path, slides, **changed):
     settings = SETTINGS | changed
     tissue = tmp_path / "tissue/all.json"
     mask_tissue(
-        check(tmp_path, slides), tissue, shard=shard("mask_tissue", slides, settings), **settings
+        check(tmp_path, slides),
+        tissue,
+        shard=shard("mask_tissue", slides, settings),
+        scratch=None,
+        **settings,
     )
     return tissue.parent
 
@@ -121,7 +125,9 @@ def test_a_tissue_file_that_does_not_fit_puts_only_its_slide_aside(tmp_path, sli
 def test_a_quarantined_slide_keeps_its_verdict(tmp_path, slides):
     checks = check(tmp_path, slides, refused={"empty"})
     tissue = tmp_path / "tissue/all.json"
-    mask_tissue(checks, tissue, shard=shard("mask_tissue", slides, SETTINGS), **SETTINGS)
+    mask_tissue(
+        checks, tissue, shard=shard("mask_tissue", slides, SETTINGS), scratch=None, **SETTINGS
+    )
     assert manifest(tissue.parent / "empty")["verdict"] == "E_FORMAT"
     assert manifest(tissue.parent / "square")["verdict"] == "ok"
 

@@ -51,6 +51,7 @@ def run(folder, slides, masks, refused=(), **changed):
         mark(folder, slides, masks),
         tiles,
         shard=shard("tile_slide", slides, settings),
+        scratch=None,
         **settings,
     )
     return tiles.parent

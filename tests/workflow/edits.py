@@ -88,14 +88,24 @@ LIB = "workflow/lib"
 SCRIPTS = "workflow/scripts"
 EDITS = {
     "nothing": (lambda s: None, set()),
+    "tiles to explain": (
+        lambda s: s.edit_config("explain_tiles", occlusion_px=30),
+        {"explain_tiles"} | REPORT,
+    ),
+    "nothing explained": (
+        lambda s: s.edit_config("explain_tiles", most_certain=0, least_certain=0),
+        REPORT,
+    ),
     "key order and a comment": (shuffle_and_comment, set()),
     "3 written as 3.0": (lambda s: s.edit_config("train_clusters", count=3.0), set()),
     "device and batch": (
         lambda s: s.edit_config("compute", device="cpu", batch=7),
         set(),
     ),
-    "the patience and memory of the check": (
-        lambda s: s.edit_config("compute", check_timeout_s=500, check_memory_mb=5000),
+    "the patience and memory of the check, and where slides are copied to": (
+        lambda s: s.edit_config(
+            "compute", check_timeout_s=500, check_memory_mb=5000, scratch="$TMPDIR"
+        ),
         set(),
     ),
     "threads": (lambda s: edit(s, "workflow/rules/decode.smk", "threads: 4", "threads: 1"), set()),

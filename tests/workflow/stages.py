@@ -9,7 +9,7 @@ STITCH = {"stitch_heatmap", "draw_overlay"} | MASK_SCORES | AUDIT
 REFINE = {"refine_masks"} | STITCH
 DECODER = {"train_negev"} | REFINE
 PSEUDO_MASKS = {"make_pseudo_masks"} | EVIDENCE | DECODER
-CAMS = {"make_cams"} | PSEUDO_MASKS
+CAMS = {"make_cams", "explain_tiles"} | PSEUDO_MASKS
 CLASSIFIER = {"train_classifier", "classify_tiles", "evaluate_classifier"} | CAMS
 CLUSTERED = {
     "assign_clusters", "draw_montages", "draw_cluster_maps", "draw_embeddings", "evaluate_clusters",

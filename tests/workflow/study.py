@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -32,6 +33,7 @@ SMALL = {
     "evaluate_classifier": {"bootstrap": 100},
     "evaluate_clusters": {"bootstrap": 100},
     "draw_embeddings": {"max_tiles": 60, "queries": 2},
+    "explain_tiles": {"most_certain": 1, "least_certain": 0, "occlusion_px": 32, "channels": 1},
 }
 # What differs where a network learns the clusters and everything that uses them is on.
 LEARNT = {
@@ -96,9 +98,10 @@ class Study:
         kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         return kept | {"OMP_NUM_THREADS": "1"}
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess:
+        """Snakemake, started by the command `within` where one is given."""
         return subprocess.run(
-            self.command(*arguments),
+            [*within, *self.command(*arguments)],
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -106,9 +109,9 @@ class Study:
             check=False,
         )
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, within: Sequence[str] = ()) -> str:
         """Run and expect success; what Snakemake said."""
-        done = self.snakemake(*arguments)
+        done = self.snakemake(*arguments, within=within)
         said = done.stdout + done.stderr
         assert done.returncode == 0, said[-6000:]
         return said

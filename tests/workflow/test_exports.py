@@ -6,6 +6,7 @@ import sys
 import anndata
 import pytest
 
+from tests.workflow import canaries
 from tests.workflow.edits import LIB, edit
 from tests.workflow.stages import FEATURES_OUT, POLYGONS_OUT, TILES_OUT
 from tests.workflow.study import Study
@@ -48,6 +49,7 @@ def exported(tmp_path_factory):
     """A study that has nothing but what its exports need, once for this module."""
     small = {"slides_per_shard": 8, "refine_masks": {"methods": ["none"]}}
     study = Study.make(tmp_path_factory.mktemp("exported"), **small)
+    canaries.plant(study.folder / "cohort/slides")
     study.run("--", "export")
     return study
 
@@ -85,6 +87,10 @@ def test_exports_are_whole_and_are_no_part_of_a_report(exported):
         cwd=exported.folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, "0 problems found" in done.stdout) == (0, True)
+
+
+def test_no_name_and_no_label_leaves_a_slide(exported):
+    assert canaries.find(exported.folder) == canaries.PLANTED
 
 
 def test_the_default_target_asks_for_no_export(study):

@@ -1,23 +1,62 @@
-"""One edit, exactly these rules: the promise of DESIGN section "Staleness", as a table."""
+"""One edit, exactly these rules: the promise of DESIGN section "Staleness", as a table.
+
+The study that is edited is also the one that is run without a network, over slides that carry the
+names of patients: what it needs and what it gives away is tested here, because a run is dear.
+"""
 
 import shutil
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from tests.workflow import canaries
 from tests.workflow.edits import EDITS, replace_slide_keeping_its_time
 from tests.workflow.stages import CAMS, EVIDENCE, STITCH
 from tests.workflow.study import Study
 from workflow.lib.jobs.inheriting import begin_with
 
+OFFLINE = ("unshare", "--map-root-user", "--net")  # not even loopback is up in there
+
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def offline():
+    """What starts a command without a network; nothing where the kernel does not allow it."""
+    try:
+        allowed = subprocess.run([*OFFLINE, "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return ()
+    return () if allowed.returncode else OFFLINE
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, offline):
     """A study that ran to its report, once for this module."""
     study = Study.make(tmp_path_factory.mktemp("finished"))
-    study.run()
+    canaries.plant(study.folder / "cohort/slides")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, secret in canaries.SECRETS.items():
+            patch.setenv(name, secret)
+        (study.folder / "terminal.txt").write_text(study.run(within=offline))
     return study
+
+
+def test_a_study_needs_no_network(finished, offline):
+    if not offline:
+        pytest.skip("unshare gives no network namespace here, so that the run had a network")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dial = f"import socket; socket.create_connection({server.getsockname()}, timeout=9)"
+        command = [sys.executable, "-c", dial]
+        assert subprocess.run(command, check=False).returncode == 0
+        cut_off = subprocess.run([*offline, *command], capture_output=True, check=False)
+    assert b"unreachable" in cut_off.stderr
+    assert (finished.results / "report.html").is_file()
+
+
+def test_no_name_no_label_and_no_secret_leaves_a_slide_or_the_environment(finished):
+    """In results, logs, .snakemake and the terminal, compressed stores and pictures included."""
+    assert canaries.find(finished.folder) == canaries.PLANTED
 
 
 @pytest.fixture

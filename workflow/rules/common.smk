@@ -17,7 +17,7 @@ from snakemake.io import apply_wildcards
 from workflow.lib.networks.checkpoints import identity as checkpoint_identity
 from workflow.lib.jobs.choices import check_choices
 from workflow.lib.jobs.configuration import schema_faults
-from workflow.lib.jobs.contradictions import check_config, check_marks
+from workflow.lib.jobs.contradictions import check_config, check_marks, check_named
 from workflow.lib.jobs.explanation import note_change, recorded_recipe
 from workflow.lib.jobs.identity import Identities
 from workflow.lib.cohort.permutation import permute_labels
@@ -55,12 +55,15 @@ METHODS = REFINERS + CAMS[1:] * LABELLED
 MARKED = {name: any(getattr(s, name) for s in SLIDES.values()) for name in ("mask", "points")}
 problems = check_marks(METHODS, masked=MARKED["mask"], pointed=MARKED["points"])
 problems += check_choices(config, METHODS, masked=MARKED["mask"])
+problems += check_named(config["explain_tiles"]["named"], SLIDES)
 if problems:
     raise WorkflowError("\n".join(f"E_CONFIG: {problem}" for problem in problems))
 IDENTITIES = Identities(Path(RESULTS, "identities.json"))
 RECIPES = []
 
 if workflow.is_main_process:
+    if faults := IDENTITIES.meet(slide.path for slide in SLIDES.values()):
+        raise WorkflowError("\n".join(map(str, faults)))
     problems = IDENTITIES.twins({name: slide.path for name, slide in SLIDES.items()})
     IDENTITIES.save()
     if problems:

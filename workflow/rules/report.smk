@@ -37,6 +37,9 @@ rule write_report:
         classifiers=(
             expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS) if LABELLED else []
         ),
+        explanations=(
+            expand(f"{RESULTS}/explanations/fold{{fold}}.json", fold=FOLDS) if EXPLAINED else []
+        ),
         decoders=expand(
             f"{RESULTS}/decoders/{{method}}/fold{{fold}}.json",
             method=[method for method in REFINERS if method not in UNLEARNT],

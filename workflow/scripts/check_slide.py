@@ -8,6 +8,7 @@ from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.verdicts import OK, REMEDIES, Quarantine
 from workflow.lib.slides.probe import probe
+from workflow.lib.slides.staging import staged
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,7 @@ def check_slide(
     shard: Shard,
     check_timeout_s: float,
     check_memory_mb: int,
+    scratch: Path | None,
     max_side_px0: int,
     mpp_min: float,
     mpp_max: float,
@@ -32,18 +34,19 @@ def check_slide(
     """
 
     def work(slide: Slide, folder: Path) -> dict:
-        found = probe(
-            slide.path,
-            mpp=slide.mpp,
-            sha256=slide.sha256,
-            timeout_s=check_timeout_s,
-            memory_mb=check_memory_mb,
-            max_side_px0=max_side_px0,
-            mpp_min=mpp_min,
-            mpp_max=mpp_max,
-            max_bad_tiles=max_bad_tiles,
-            allow_fluorescence=allow_fluorescence,
-        )
+        with staged(slide.path, scratch) as file:
+            found = probe(
+                file,
+                mpp=slide.mpp,
+                sha256=slide.sha256,
+                timeout_s=check_timeout_s,
+                memory_mb=check_memory_mb,
+                max_side_px0=max_side_px0,
+                mpp_min=mpp_min,
+                mpp_max=mpp_max,
+                max_bad_tiles=max_bad_tiles,
+                allow_fluorescence=allow_fluorescence,
+            )
         if found["verdict"] != OK:
             log.warning("%s is put aside. %s", slide.slide, REMEDIES[found["verdict"]])
             raise Quarantine(found["verdict"], found["sentence"])

@@ -13,6 +13,7 @@ from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.units import manifest
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.slides.slides import open_reader
+from workflow.lib.slides.staging import staged
 from workflow.lib.slides.tissue import mask_tissue as find_tissue
 from workflow.lib.slides.truth import read_mask
 
@@ -24,6 +25,7 @@ def mask_tissue(
     tissue: Path,
     *,
     shard: Shard,
+    scratch: Path | None,
     mask_mpp: float,
     min_area_um2: float,
     close_um: float,
@@ -36,7 +38,7 @@ def mask_tissue(
 
     def work(slide: Slide, folder: Path) -> dict:
         mpp = manifest(checks.parent / slide.slide)["facts"]["mpp"]
-        with open_reader(slide.path, mpp=mpp) as reader:
+        with staged(slide.path, scratch) as file, open_reader(file, mpp=mpp) as reader:
             shape_px0 = (reader.height_px0, reader.width_px0)
             thumbnail = reader.thumbnail(max(1, math.ceil(max(shape_px0) * mpp / mask_mpp)))
         found_mpp = mpp * max(shape_px0) / max(thumbnail.shape)

@@ -17,6 +17,7 @@ from workflow.lib.measures.timings import measure
 from workflow.lib.report import summary
 from workflow.lib.report.charts import label_charts
 from workflow.lib.report.cluster_section import describe_clusters, encoded, learnt_networks
+from workflow.lib.report.explanation_section import describe_explanations
 from workflow.lib.report.method_section import describe_methods
 from workflow.lib.report.models import describe_training, name_models
 from workflow.lib.report.pages import render
@@ -42,6 +43,7 @@ def write_report(
     overlays: list[Path],
     aggregators: list[Path],
     classifiers: list[Path],
+    explanations: list[Path],
     decoders: list[Path],
     evaluation: list[Path],
     report: Path,
@@ -110,6 +112,7 @@ def write_report(
             config=config,
         ),
         evidence=quality_table(tables.get("pseudo_masks", [])),
+        explanations=describe_explanations(explanations),
         audit=read_table(audit),
         training=describe_training(models),
         usage=sum_usage(job for job in jobs if job["rule"] != "write_report"),

@@ -19,6 +19,7 @@ from workflow.lib.cohort.splits import count_folds, split_patients
 from workflow.lib.jobs.choices import check_choices
 from workflow.lib.jobs.configuration import merge, schema_faults
 from workflow.lib.jobs.contradictions import check_config, check_marks
+from workflow.lib.jobs.errors import STUDY
 from workflow.lib.jobs.machine import (
     Finding,
     check_codecs,
@@ -30,6 +31,7 @@ from workflow.lib.jobs.machine import (
 )
 from workflow.lib.jobs.recipe import ROOT
 from workflow.lib.networks.cached_weights import fetch_command, find_weights
+from workflow.lib.slides.buckets import ObjectPath, ask
 from workflow.lib.slides.folders import IMAGES
 
 SHOWN = 5  # lines of a sheet that are named; a run names all
@@ -70,7 +72,13 @@ def find(options: argparse.Namespace) -> Iterator[Finding]:
             yield check_pixel_sizes(slides, config)
         if slides and any(slide.label for slide in slides):
             yield check_folds(slides, config)
-        yield from check_room(Path("results"), [slide.path for slide in slides])
+        files = [slide.path for slide in slides if isinstance(slide.path, Path)]
+        sizes = [file.stat().st_size for file in files]
+        if objects := [slide.path for slide in slides if isinstance(slide.path, ObjectPath)]:
+            stored, finding = check_storage(objects)
+            sizes += stored
+            yield finding
+        yield from check_room(Path("results"), sizes)
         yield from check_weights(config)
     if options.profile:
         yield check_slurm(options.profile)
@@ -116,6 +124,16 @@ def check_sheet(config: dict) -> tuple[list[Slide], Finding]:
     if patients == len(slides) > 1:
         said += "; each slide its own patient: is that so?"
     return slides, Finding("sheet", said)
+
+
+def check_storage(objects: list[ObjectPath]) -> tuple[list[int], Finding]:
+    """The bytes of each slide in object storage, and what is wrong with any."""
+    found, faults = ask(objects)
+    sizes = [sum(part.size for part in parts) for parts in found.values()]
+    if faults:
+        said = f"{len(objects) - len(sizes)} of {len(objects)} slides cannot be read ({faults[0]})"
+        return sizes, Finding("storage", said, STUDY[faults[0].code].remedy)
+    return sizes, Finding("storage", f"{len(objects)} slides, {sum(sizes) / 1e9:.3g} GB")
 
 
 def check_pixel_sizes(slides: list[Slide], config: dict) -> Finding:

@@ -4,7 +4,6 @@ Snakemake is run for the indices that list the damaged units, and for damaged ta
 between them in the graph is left out. The stages find the other units of those indices whole.
 """
 
-import contextlib
 import json
 import os
 import shlex
@@ -16,9 +15,8 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 from workflow.lib.jobs.damage import Damage, unlisted
+from workflow.tools.resume import jobs_at_work
 from workflow.tools.run import farewell, watch
 
 
@@ -74,16 +72,8 @@ def repair(results: Path, damages: list[Damage], arguments: list[str]) -> list[s
 
 def writers(folder: Path, results: Path) -> str | None:
     """Who may still write into the results of a study that is run in `folder`; None if nobody."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            line = process.cmdline()
-            is_run = any(Path(part).name == "snakemake" for part in line[:4])
-            is_job = any(".snakemake/scripts/" in part for part in line)
-            if (is_run or is_job) and Path(process.cwd()) == folder.resolve():
-                found.append(process.pid)
-    if found:
-        numbers = ", ".join(map(str, sorted(found)))
+    if found := jobs_at_work(folder):
+        numbers = ", ".join(map(str, found))
         return f"processes {numbers} are at work here; wait for them, or end them, and come again"
     if any(Path(folder, ".snakemake/locks").glob("*")):
         return (

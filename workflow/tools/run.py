@@ -2,9 +2,10 @@
 
 The arguments are Snakemake's own. Its full output goes to .snakemake/log as always; here only the
 stages' sentences, the bar, and whatever goes wrong are shown. The last lines say what failed, what
-stands and what to type next. On a cluster, jobs of an earlier run whose controller was killed are
-waited for first. Exits with 0 when all is made, 1 when jobs failed, 2 when nothing was run because
-something that was given cannot be used or an earlier run may be at work (docs/errors.md).
+stands and what to type next. Jobs of an earlier run that was killed are waited for first, here and
+on a cluster, and its lock is taken away. Exits with 0 when all is made, 1 when jobs failed, 2 when
+nothing was run because something that was given cannot be used or an earlier run may be at work
+(docs/errors.md).
 """
 
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_remedies, tell_slides
-from workflow.tools.resume import end_note, noting, take_up
+from workflow.tools.resume import end_note, noting, others_at_work, take_up
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 STEPS = re.compile(r"^(\d+) of (\d+) steps")
@@ -28,7 +29,7 @@ FAILED = re.compile(r"^Error in rule (\w+):")
 FIELD = re.compile(r"^    (jobid|log): (\S+)")
 LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
-REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|LockException)\b")
+REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|E_OBJECT|E_ACCESS|E_ENDPOINT|LockException)\b")
 
 
 @dataclass
@@ -56,7 +57,8 @@ def main(arguments: list[str]) -> int:
         return 2
     seen, status = watch(arguments)
     again = shlex.join(["python", "-m", "workflow.tools.run", *arguments])
-    sys.stderr.writelines(f"{line}\n" for line in farewell(seen, status, again))
+    others = others_at_work() if "LockException" in seen.codes else []
+    sys.stderr.writelines(f"{line}\n" for line in [*others, *farewell(seen, status, again)])
     return (1 if seen.logs else 2) if status else 0
 
 

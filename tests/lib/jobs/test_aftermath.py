@@ -4,12 +4,14 @@ import errno
 import shutil
 
 import pytest
+import torch
 
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_slides
 from workflow.lib.jobs.job import with_code
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.verdicts import Quarantine
+from workflow.lib.slides.buckets import StorageError
 
 LINE = "2026-11-29 06:25:55,992 ERROR Stopped: {}\n"
 
@@ -96,6 +98,22 @@ def test_errors_get_a_code_unless_they_have_one():
     assert with_code(ValueError("E_LOST: 3 of 8")) == "E_LOST: 3 of 8"
     assert with_code(OSError(errno.ENOSPC, "No space left")).startswith("E_DISK: ")
     assert with_code(MemoryError()) == "E_MEMORY: MemoryError"
+    assert with_code(torch.cuda.OutOfMemoryError("4 GiB")) == "E_MEMORY: 4 GiB"
     outer = RuntimeError("2 of 3 slides failed")
     outer.__cause__ = MemoryError("alloc")
     assert with_code(outer) == "E_MEMORY: 2 of 3 slides failed"
+    outer.__cause__ = StorageError("E_ENDPOINT", "s3://b/k: nobody answers")
+    assert with_code(outer) == "E_ENDPOINT: 2 of 3 slides failed"
+    assert with_code(outer.__cause__) == "E_ENDPOINT: s3://b/k: nobody answers"
+
+
+def test_storage_that_fails_in_a_job_fails_the_job_and_puts_no_slide_aside(tmp_path):
+    def work(slide, folder):
+        raise StorageError("E_SCRATCH", "there is no room")
+
+    recipe = {"rule": "tile_slide", "slides": {}}
+    shard = Shard("all", [Slide("s1", None, "p"), Slide("s2", None, "p")], recipe)
+    with pytest.raises(RuntimeError) as caught:
+        visit(tmp_path / "all.json", shard, work)
+    assert with_code(caught.value).startswith("E_SCRATCH: 2 of 2 slides failed, ")
+    assert list(tmp_path.iterdir()) == []

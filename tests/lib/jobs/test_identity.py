@@ -5,7 +5,9 @@ import os
 
 import pytest
 
+from tests.stored import serving, use
 from workflow.lib.jobs.identity import Identities, companions, identity
+from workflow.lib.slides.buckets import ObjectPath
 
 
 def test_content_decides_and_time_does_not(tmp_path):
@@ -128,3 +130,41 @@ def test_an_absent_slide_is_unreadable_not_an_error(tmp_path):
     assert not (tmp_path / "identities.json").exists() or json.loads(
         (tmp_path / "identities.json").read_text()
     )
+
+
+def test_an_object_is_its_content_and_its_suffix(tmp_path, monkeypatch):
+    """Not its date, not its key; and whatever belongs to it counts."""
+    with serving() as storage:
+        use(storage, monkeypatch, tmp_path)
+
+        def of(path):
+            return Identities(tmp_path / "identities.json").of(path)
+
+        slide = storage.put("a.mrxs", b"x")
+        first = of(slide)
+        assert first.endswith(".mrxs") and storage.put("a.mrxs", b"x") and of(slide) == first
+        assert of(storage.put("copy/b.mrxs", b"x")) == first != of(storage.put("c.svs", b"x"))
+        storage.put("a/Data0.dat", b"pixels")
+        whole = of(slide)
+        storage.put("a/Data0.dat", b"PIXELS")
+        assert len({first, whole, of(slide)}) == 3
+        storage.put("a.mrxs", b"y")
+        assert of(slide) not in (first, whole)
+        assert of(ObjectPath(slide.bucket, "gone.svs")) == "unreadable"
+
+
+def test_objects_are_asked_for_once_and_twins_among_them_are_named(tmp_path, monkeypatch):
+    with serving() as storage:
+        use(storage, monkeypatch, tmp_path)
+        contents = {"a": b"x", "b": b"x", "c": b"", "d": b""}
+        slides = {name: storage.put(f"{name}.svs", held) for name, held in contents.items()}
+        slides["e"] = tmp_path / "e.svs"
+        slides["e"].write_bytes(b"x")
+        known = Identities(tmp_path / "identities.json")
+        assert known.meet(slides.values()) == []
+    use(None, monkeypatch, tmp_path)
+    (twins,) = known.twins(slides)
+    assert twins.startswith("slides a and b are the same file")
+    anew = Identities(tmp_path / "identities.json")
+    (fault,) = anew.meet(slides.values())
+    assert fault.code == "E_ENDPOINT" and anew.of(slides["a"]) == "unreadable"

@@ -38,20 +38,20 @@ def sheet(tmp_path):
 
 def snakemake(sheet, settings, **parts):
     recipe = {"rule": "stage", "settings": settings, "slides": {"s1": None}}
+    compute = {"device": "cpu", "batch": 8, "check_timeout_s": 9, "check_memory_mb": 512}
     config = {
         "slides": str(sheet),
         "weights": None,
         "labels": {"classes": ["normal"]},
-        "compute": {"device": "cpu", "batch": 8, "check_timeout_s": 9, "check_memory_mb": 512},
+        "compute": compute | {"scratch": "/fast"},
     }
-    folder = sheet.parent
     given = {
         "params": SimpleNamespace(recipe=json.dumps(recipe)),
         "config": config,
         "input": Named(),
-        "output": Named(tiles=str(folder / "tiles.json")),
+        "output": Named(tiles=str(sheet.with_name("tiles.json"))),
         "wildcards": Named(shard="s1", fold="2"),
-        "log": [str(folder / "logs" / "s1.log")],
+        "log": [str(sheet.with_name("logs") / "s1.log")],
         "threads": 3,
     }
     return SimpleNamespace(**given | parts)
@@ -72,6 +72,7 @@ def test_binding_by_name_and_type(sheet):
         device: str,
         batch: int,
         threads: int,
+        scratch: Path | None,
     ):
         seen.update(locals())
 
@@ -80,7 +81,7 @@ def test_binding_by_name_and_type(sheet):
     assert seen["checks"] == Path("c.json") and seen["many"] == [Path("a"), Path("b")]
     assert seen["maybe"] is None and seen["tiles"].name == "tiles.json"
     assert (seen["mpp"], seen["fold"], seen["batch"], seen["threads"]) == (1.0, 2, 8, 3)
-    assert isinstance(seen["mpp"], float)
+    assert isinstance(seen["mpp"], float) and seen["scratch"] == Path("/fast")
     assert [slide.slide for slide in seen["shard"].slides] == ["s1"]
     usage = json.loads((sheet.parent / "logs" / "s1.run.json").read_text())
     assert usage["threads"] == 3 and usage["max_rss_mb"] > 10
@@ -130,6 +131,7 @@ def test_the_command_line_has_the_same_names(sheet, monkeypatch):
         augment: dict,
         seed: int,
         device: str,
+        scratch: Path | None,
     ):
         seen.update(locals())
 
@@ -158,7 +160,7 @@ def test_the_command_line_has_the_same_names(sheet, monkeypatch):
     )
     job.run(check_slide)
     assert (seen["mpp_min"], seen["allow_fluorescence"], seen["seed"]) == (0.2, True, 7)
-    assert seen["augment"] == {"flips": True}
+    assert seen["augment"] == {"flips": True} and seen["scratch"] is None
     assert [slide.slide for slide in seen["shard"].slides] == ["s2"]
     assert seen["shard"].recipe["settings"]["mpp_min"] == 0.2
     assert "device" not in seen["shard"].recipe["settings"]

@@ -16,6 +16,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "choose", lambda named: named)  # any machine has any device
     (tmp_path / "slides.tsv").write_text("slide\tpath\tpatient\ns1\ts1.bin\tp1\n")
     compute = {"device": "cpu", "batch": 8, "check_timeout_s": 9, "check_memory_mb": 512}
+    compute["scratch"] = None
     config = {"slides": str(tmp_path / "slides.tsv"), "weights": None, "compute": compute}
     recipe = {"rule": "stage", "settings": {}, "slides": {"s1": None}}
     snakemake = SimpleNamespace(

@@ -51,8 +51,6 @@ def test_a_codec_has_to_give_back_what_it_got(codec, said, well):
 
 
 def test_room_is_looked_for_where_the_results_will_be(tmp_path, monkeypatch):
-    slide = tmp_path / "s.svs"
-    slide.write_bytes(bytes(1000))
     disk = {"f_frsize": 1000, "f_files": 10**6, "f_favail": 1000}
     seen = []
 
@@ -66,11 +64,11 @@ def test_room_is_looked_for_where_the_results_will_be(tmp_path, monkeypatch):
         (machine.SPARE_BYTES // 1000, 499, (False, False)),
     ):
         disk |= {"f_bavail": blocks, "f_favail": files}
-        found = list(machine.check_room(tmp_path / "results" / "new", [slide]))
+        found = list(machine.check_room(tmp_path / "results" / "new", [1000]))
         assert tuple(finding.remedy is None for finding in found) == well
     assert set(seen) == {tmp_path}
     disk |= {"f_files": 0, "f_favail": 0}
-    *_, inodes = machine.check_room(tmp_path, [slide])
+    *_, inodes = machine.check_room(tmp_path, [1000])
     assert inodes.remedy is None and "no limit" in inodes.said
 
 

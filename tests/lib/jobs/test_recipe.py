@@ -21,8 +21,8 @@ from workflow.lib.jobs.recipe import (
 
 # They bind, check, draw or show progress.
 NEVER_A_NUMBER = {
-    "google_crc32c", "huggingface_hub", "jinja2", "jsonschema", "markupsafe", "matplotlib",
-    "safetensors", "threadpoolctl", "tqdm", "yaml",
+    "botocore", "google_crc32c", "huggingface_hub", "jinja2", "jsonschema", "markupsafe",
+    "matplotlib", "safetensors", "threadpoolctl", "tqdm", "yaml",
 }  # fmt: skip
 
 # Where a setting asks for them; the rule then puts their release into the recipe.

@@ -175,8 +175,11 @@ def test_drafts_of_dead_jobs_go_and_those_of_living_ones_stay(tmp_path):
     elsewhere = folder / ".a.another-host-1-x.draft"
     for draft in (dead, alive, elsewhere):
         draft.mkdir(parents=True)
+    index = folder / f".all.json.{host}-999999999-x.draft"
+    index.write_text("{")
     visit(folder / "all.json", shard("a"), Work())
     assert not dead.exists() and alive.exists() and elsewhere.exists()
+    assert not index.exists()
 
 
 def test_a_unit_torn_by_a_crash_is_made_again(tmp_path):

@@ -1,8 +1,11 @@
 """Weights that are here: in the weights folder, in torch's cache, in that of the hub."""
 
 import pytest
+import torch
+from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
 from workflow.lib.networks import cached_weights
+from workflow.lib.networks.backbones import build_backbone
 from workflow.lib.networks.cached_weights import fetch_command, find_weights
 
 
@@ -76,3 +79,25 @@ def test_commands_fetch_what_was_looked_for():
         'models.get_model("resnet18", weights="IMAGENET1K_V1")\''
     )
     assert 'timm.create_model("hf-hub:a/b", pretrained=True)' in fetch_command("hf-hub:a/b", "hub")
+
+
+class Evil:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (open, (str(self.file), "w"))
+
+
+def test_what_lies_in_the_cache_of_torch_is_not_run(caches, tmp_path):
+    """torchvision opens it, without looking at its hash: anybody's pickle may lie there."""
+    name = SqueezeNet1_1_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
+    cached = caches(f"torch/hub/checkpoints/{name}")
+    torch.save({"features.0.weight": Evil(tmp_path / "pwned")}, cached)
+    with pytest.raises(ValueError, match=f"never executed here; remove {name} from torch's cache"):
+        build_backbone("squeezenet1_1", checkpoint="imagenet", weights=None, seed=0)
+    assert not (tmp_path / "pwned").exists()
+    state = squeezenet1_1(weights=None).state_dict()
+    torch.save(state, cached)
+    made = build_backbone("squeezenet1_1", checkpoint="imagenet", weights=None, seed=0)
+    assert torch.equal(made.trunk.features[0].weight, state["features.0.weight"])

@@ -206,6 +206,8 @@ def test_layers_of_several_names_are_announced(tmp_path, caplog):
         ("<html></html>", "root element is html"),
         ("<Annotations><Annotation>", "XML is broken"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><Annotations/>', "XML entities"),
+        ("".join(f"{letter}\0" for letter in '<!DOCTYPE a [<!ENTITY b "c">]><Annotations/>'),
+         "not in UTF-8"),
         ("<ASAP_Annotations><Annotation Type='Polygon'><Coordinate X='1'/></Annotation>"
          "</ASAP_Annotations>", "not a finite number"),
     ],

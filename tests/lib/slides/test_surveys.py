@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,3 +121,15 @@ def test_brightness_is_the_median_of_what_is_stored_and_not_black() -> None:
     assert brightness(np.full((4, 4, 3), (0, 0, 200), np.uint8), np.ones((4, 4))) == (
         pytest.approx(22.8)  # blue is dark to the eye: 0.114 * 200
     )
+
+
+def test_a_large_picture_takes_little_more_memory_than_its_sums(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workflow.lib.slides.surveys._BLOCK_PX", 128)
+    slide = Array(np.zeros((1500, 2000, 3), np.uint8), (128, 128))
+    tracemalloc.start()
+    survey(slide, 2000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (16 + 7) * 3e6 + 60e6  # sums, what comes back, and some rows

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow.lib.tiles import stores
-from workflow.lib.tiles.shards import OPEN_FILES, Shards
+from workflow.lib.tiles.codecs import encode_jpeg
+from workflow.lib.tiles.shards import OPEN_FILES, Shards, write_jpegs
 from workflow.lib.tiles.stores import create_group, create_rows, create_tiles, write_rows
 
 CODECS = ["lossless", "jpeg"]
@@ -25,7 +26,7 @@ def tiles(count, tile_px=16, seed=0):
 
 
 def store(path, pixels, codec="lossless"):
-    count, side = len(pixels), pixels.shape[1]
+    count, side = len(pixels), 16 if codec == "copy" else pixels.shape[1]
     create_tiles(path, iter(pixels), count=count, tile_px=side, codec=codec, quality=90)
     return path / "pixels"
 
@@ -56,6 +57,25 @@ def test_it_is_what_zarr_reads(tmp_path_factory, count, side, each, codec, black
     for row in np.random.default_rng(0).permutation(count):
         assert np.array_equal(read[row], expected[row])
     assert codec == "jpeg" or np.array_equal(expected, pixels)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 6, 8])
+def test_jpegs_are_written_as_zarr_writes_them(tmp_path, monkeypatch, count):
+    pixels = tiles(count)
+    monkeypatch.setattr(stores, "SHARD_BYTES", 4 * 16 * 16 * 3)
+    usual = store(tmp_path / "usual.zarr", pixels, "jpeg")
+    ours = store(tmp_path / "ours.zarr", [encode_jpeg(tile, 90) for tile in pixels], "copy")
+    for file in usual.rglob("*"):
+        other = ours / file.relative_to(usual)
+        assert file.is_dir() or file.read_bytes() == other.read_bytes(), file.name
+    assert len(list(ours.rglob("*"))) == len(list(usual.rglob("*")))
+
+
+def test_too_few_or_too_many_jpegs_are_an_error(tmp_path):
+    path = store(tmp_path / "t.zarr", tiles(3), "jpeg")
+    for wrong in (2, 4):
+        with pytest.raises(ValueError, match=f"3 rows but was given {wrong}"):
+            write_jpegs(path, [b"jpeg"] * wrong)
 
 
 @settings(max_examples=30, deadline=None)

@@ -123,6 +123,15 @@ def test_what_there_is_not(viewed, ask):
         ask(viewed)
 
 
+def test_a_slide_in_object_storage_is_shown_by_its_thumbnail(tmp_path):
+    results, sheet = make_viewed(tmp_path)
+    sheet.write_text(sheet.read_text().replace("slides/s02.tif", "s3://cohort/s02.tif"))
+    study = ViewedStudy(results, read_slides(sheet, labelled=True))
+    said = "s02.tif is in object storage. Only its thumbnail is shown."
+    assert study.describe_slide(1)["fault"] == said
+    assert decode(study.slide_tile(1, 9, 0, 0)).shape[2] == 4
+
+
 def test_a_slide_that_is_gone_is_shown_by_its_thumbnail(tmp_path):
     results, sheet = make_viewed(tmp_path)
     study = ViewedStudy(results, read_slides(sheet, labelled=True))

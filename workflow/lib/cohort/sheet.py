@@ -16,6 +16,7 @@ from workflow.lib.cohort.sheet_faults import (
     header_faults,
     row_faults,
 )
+from workflow.lib.slides.buckets import ObjectPath, parse_address
 
 
 class SheetError(ValueError):
@@ -24,10 +25,13 @@ class SheetError(ValueError):
 
 @dataclass(frozen=True)
 class Slide:
-    """One row of the sheet. `mpp` is in um per level-0 pixel and overrides what the file says."""
+    """One row of the sheet. `mpp` is in um per level-0 pixel and overrides what the file says.
+
+    `path` is a file, or an object of a slide in object storage.
+    """
 
     slide: str
-    path: Path | None
+    path: Path | ObjectPath | None
     patient: str
     label: str | None = None
     site: str | None = None
@@ -146,7 +150,7 @@ def _slide(row: Row, folder: Path, *, labelled: bool) -> Slide:
     files = {name: Path(os.path.abspath(folder / row[name])) for name in FILES if row[name]}
     return Slide(
         slide=row["slide"],
-        path=files.get("path"),
+        path=parse_address(row["path"]) or files.get("path"),
         patient=row["patient"],
         label=(row["label"] or None) if labelled else None,
         site=row["site"] or None,

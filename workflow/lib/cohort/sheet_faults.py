@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
+from workflow.lib.slides.buckets import SCHEME, parse_address
+
 REQUIRED = ("slide", "path", "patient")
 COLUMNS = (*REQUIRED, "label", "site", "split", "fold", "mpp")
 COLUMNS += ("mask", "tissue", "points", "sha256")
@@ -15,6 +17,7 @@ FILES = ("path", "mask", "tissue", "points")
 SPLITS = ("train", "val", "test")
 SLIDE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+SCHEMES = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 FOLD = re.compile(r"[0-9]{1,2}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -56,7 +59,9 @@ def row_faults(row: Row, folder: Path, classes: list[str], *, labels_needed: boo
     if not row["patient"]:
         yield "patient is empty; without it training and test cannot be kept apart"
     for column in FILES:
-        if row[column] and not os.path.isfile(folder / row[column]):
+        if SCHEMES.match(row[column]):
+            yield from _address_faults(column, row[column])
+        elif row[column] and not os.path.isfile(folder / row[column]):
             yield (
                 f"{column} {_show(row[column])} is not a file; "
                 "paths are relative to the folder of the sheet"
@@ -140,9 +145,20 @@ def _patients(rows: list[tuple[int, Row]]) -> Iterator[Problem]:
                 )
 
 
+def _address_faults(column: str, cell: str) -> Iterator[str]:
+    """What is wrong with an address. It is not shown: some hold a password."""
+    scheme = SCHEMES.match(cell)[0]
+    if column != "path":
+        yield f"{column} begins with {scheme}; only slides are read from storage, give a file"
+    elif scheme != SCHEME:
+        yield f"path begins with {scheme}; slides are files, or objects as s3://bucket/key"
+    elif not parse_address(cell):
+        yield "path is no address of an object; write s3://bucket/key, without user and password"
+
+
 def _real(folder: Path, cell: str) -> str:
     """The file behind links, so that a link is not a second slide."""
-    return cell if "\0" in cell else os.path.realpath(folder / cell)
+    return cell if "\0" in cell or parse_address(cell) else os.path.realpath(folder / cell)
 
 
 def _positive(cell: str) -> bool:

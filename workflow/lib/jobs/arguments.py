@@ -19,7 +19,7 @@ from workflow.lib.jobs.recipe import ROOT, recipe, shared_settings
 from workflow.lib.jobs.shard import Shard
 
 # What only changes speed or place: never part of a recipe.
-EXECUTION = ("device", "batch", "check_timeout_s", "check_memory_mb")
+EXECUTION = ("device", "batch", "check_timeout_s", "check_memory_mb", "scratch")
 
 
 def from_snakemake(stage: Callable[..., None], snakemake: object) -> dict:
@@ -60,6 +60,7 @@ def from_command_line(stage: Callable[..., None]) -> dict:
     configfile, sheet, only = (values.pop(key) for key in ("configfile", "sheet", "only"))
     config = _config(configfile) if configfile else {}
     defaults = {"weights": config.get("weights"), "threads": os.cpu_count(), "fold": 0}
+    defaults["scratch"] = None
     defaults |= (shared_settings(config) | config["compute"]) if config else {}
     defaults |= config.get(stage.__name__, {})
     given = defaults | {key: value for key, value in values.items() if value is not None}

@@ -31,6 +31,16 @@ def check_marks(methods: Iterable[str], *, masked: bool, pointed: bool) -> list[
     ]
 
 
+def check_named(named: Iterable[str], slides: Iterable[str]) -> list[str]:
+    """A sentence for each of the tiles `named` to be explained that is of none of the `slides`."""
+    known = set(slides)
+    return [
+        f"explain_tiles.named: {tile} is of no slide of the sheet; write slide:number or slide:x,y"
+        for tile in named
+        if tile.rpartition(":")[0] not in known
+    ]
+
+
 def _label_faults(config: dict) -> Iterator[str]:
     classes, negative = config["labels"]["classes"], config["labels"]["negative"]
     if len(classes) == 1:
@@ -137,6 +147,11 @@ def _tile_faults(config: dict) -> Iterator[str]:
         yield (
             f"train_unet.context_px: {margin} px cannot be mirrored from tiles of "
             f"{tile['tile_px']} px; use less than tile_px"
+        )
+    if config["explain_tiles"]["occlusion_px"] > tile["tile_px"]:
+        yield (
+            f"explain_tiles.occlusion_px: {config['explain_tiles']['occlusion_px']} px hide more "
+            f"than a whole tile of {tile['tile_px']} px; use at most half of it"
         )
     if tile["tile_px"] % refine["downsample"]:
         yield (

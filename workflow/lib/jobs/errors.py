@@ -59,10 +59,30 @@ STUDY = {
         "The checkpoint that a stage starts from is not there.",
         "Put it into the folder that weights names, or set the checkpoint of that stage to random.",
     ),
+    "E_OBJECT": Problem(
+        "A slide is not in the object storage where the sheet says, or was replaced while it was"
+        " read.",
+        "Correct the path in the sheet, or put the object there under this key; then run again.",
+    ),
+    "E_ACCESS": Problem(
+        "The object storage does not let a slide be read, or there are no credentials.",
+        "Give this run credentials that may read and list the bucket (AWS_ACCESS_KEY_ID and"
+        " AWS_SECRET_ACCESS_KEY, or AWS_PROFILE), then run again; docs/storage.md.",
+    ),
+    "E_ENDPOINT": Problem(
+        "The object storage does not answer, or fails.",
+        "Look at AWS_ENDPOINT_URL (of a server that is not Amazon's), AWS_REGION and the network,"
+        " then run again: what was finished is kept.",
+    ),
+    "E_SCRATCH": Problem(
+        "A slide cannot be copied to the folder where slides are read: it is full, or cannot be"
+        " written.",
+        "Make room there, or set compute.scratch to a folder on a larger disk; then run again.",
+    ),
     "E_LOCKED": Problem(
-        "Another run holds the lock of this folder, or one was killed and left it.",
+        "Another run holds the lock of this folder, or plain Snakemake was killed and left it.",
         "Wait for the other run. If there is none on any machine: snakemake --unlock, with the"
-        " --configfile of the study; then run again.",
+        " --configfile of the study; then run again. What make run began is unlocked by itself.",
     ),
     "E_LOST": Problem(
         "More slides cannot be used than max_quarantined allows.",

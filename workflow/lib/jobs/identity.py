@@ -7,7 +7,10 @@ import os
 import re
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+
+from workflow.lib.slides.buckets import ObjectPath, Part, StorageError, ask, find_parts
 
 WHOLE_BYTES = 16 << 20  # files up to this size are hashed whole
 SAMPLE_BYTES = 64 << 10
@@ -56,13 +59,27 @@ class Identities:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.known: dict[str, str] = {}
+        self.objects: dict[ObjectPath, list[Part]] = {}  # of this process: storage is asked anew
         self.changed = False
         with contextlib.suppress(OSError, ValueError):  # absent or torn: slides are read again
             self.known = json.loads(file.read_text())
 
-    def of(self, path: Path) -> str:
-        """The identity of `path`, or "unreadable" (check_slide then says why)."""
+    def meet(self, paths: Iterable[Path | ObjectPath]) -> list[StorageError]:
+        """Ask the storage for the objects among `paths`, many at a time; what is wrong with any."""
+        found, faults = ask(path for path in paths if isinstance(path, ObjectPath))
+        self.objects |= found
+        return faults
+
+    def of(self, path: Path | ObjectPath) -> str:
+        """The identity of `path`, or "unreadable" (check_slide then says why).
+
+        That of an object is the sizes and entity tags of its parts; see `buckets.Part`.
+        """
         try:
+            if isinstance(path, ObjectPath):
+                whole, *others = self._parts(path)
+                parts = [("", *whole[1:]), *map(tuple, others)]  # its name does not count
+                return hashlib.sha256(repr(parts).encode()).hexdigest()[:32] + path.suffix.lower()
             stats = [
                 (s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns)
                 for s in (part.stat() for part in [path, *companions(path)])
@@ -72,10 +89,10 @@ class Identities:
                 self.known[key] = identity(path)
                 self.changed = True
             return self.known[key]
-        except OSError:
+        except (OSError, StorageError):
             return "unreadable"
 
-    def twins(self, slides: dict[str, Path]) -> list[str]:
+    def twins(self, slides: dict[str, Path | ObjectPath]) -> list[str]:
         """A sentence for every two of `slides` (id -> file) that are the same, suffix or not.
 
         The same pixels under two patients would be learnt from and tested on. Files without a
@@ -84,7 +101,7 @@ class Identities:
         alike = defaultdict(list)
         for slide, path in sorted(slides.items()):
             found = self.of(path)
-            if found != "unreadable" and path.stat().st_size:
+            if found != "unreadable" and self._size(path):
                 alike[found.split(".")[0]].append(slide)
         return [
             f"slides {first} and {other} are the same file; keep one of the two rows,"
@@ -92,6 +109,14 @@ class Identities:
             for first, *others in alike.values()
             for other in others
         ]
+
+    def _size(self, path: Path | ObjectPath) -> int:
+        return self._parts(path)[0].size if isinstance(path, ObjectPath) else path.stat().st_size
+
+    def _parts(self, path: ObjectPath) -> list[Part]:
+        if path not in self.objects:
+            self.objects[path] = find_parts(path)
+        return self.objects[path]
 
     def save(self) -> None:
         """Write what was learnt, atomically; losing it costs only time."""

@@ -52,7 +52,7 @@ def begin_with(made: Path | None, results: Path) -> None:
         for file in (Path(folder, name) for name in sorted(files)):
             if _is_index(file):
                 shutil.copy2(file, place)
-            elif file.name not in MADE_ANEW and _is_vouched_for(file):
+            elif file.name not in MADE_ANEW and is_vouched_for(file):
                 shutil.copy2(file, place)
                 shutil.copy2(sidecar(file), place)
     for known in results.glob(f"*{KNOWN}*"):
@@ -65,7 +65,8 @@ def _is_index(file: Path) -> bool:
     return file.suffix == ".json" and not file.name.startswith(".")
 
 
-def _is_vouched_for(file: Path) -> bool:
+def is_vouched_for(file: Path) -> bool:
+    """Whether a table is as its sidecar has it: a table is written in place, and may be torn."""
     try:
         return json.loads(sidecar(file).read_text())["files"][file.name] == checksum(file)
     except (OSError, ValueError, KeyError):

@@ -79,9 +79,15 @@ def with_code(error: BaseException) -> str:
     causes = [error, error.__cause__]
     if any(isinstance(one, OSError) and one.errno in FULL for one in causes):
         return f"E_DISK: {text}"
-    if any(isinstance(one, MemoryError) for one in causes):
+    if any(isinstance(one, MemoryError) or _of_a_gpu(one) for one in causes):
         return f"E_MEMORY: {text}"
-    return text if CODE.match(text) else f"E_JOB: {text}"
+    code = next((found[0] for one in causes if (found := CODE.match(str(one)))), "E_JOB: ")
+    return text if text.startswith(code) else f"{code}{text}"
+
+
+def _of_a_gpu(error: BaseException | None) -> bool:
+    """Whether torch found no memory on a GPU; torch is imported by few jobs, and not for this."""
+    return type(error).__name__ == "OutOfMemoryError"
 
 
 def _write_usage(log_file: Path, rule: str, key: str, seconds: float, arguments: dict) -> None:

@@ -99,14 +99,13 @@ def check_codec(name: str, codec: Callable[[], np.ndarray], pixels: np.ndarray) 
     return Finding(name, "works")
 
 
-def check_room(results: Path, slides: Sequence[Path]) -> Iterator[Finding]:
-    """Whether the disk of the results has room for those of `slides`: bytes, and files."""
+def check_room(results: Path, slides: Sequence[int]) -> Iterator[Finding]:
+    """Whether the disk of the results has room for those of slides of so many bytes: also files."""
     while not results.exists():
         results = results.absolute().parent
     disk = os.statvfs(results)
     free = disk.f_bavail * disk.f_frsize
-    sizes = sum(slide.stat().st_size for slide in slides)
-    need = sizes + SPARE_BYTES
+    need = sum(slides) + SPARE_BYTES
     said = f"{free / 1e9:.0f} GB free at {results}, some {need / 1e9:.0f} GB are needed"
     remedy = f"make room, or link {results} to a larger disk" if free < need else None
     yield Finding("disk", said, remedy)

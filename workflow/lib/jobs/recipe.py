@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# Modules that bind, commit and log but never touch a number: editing them reruns nothing.
+# Modules that bind, commit, copy and log but never touch a number: editing them reruns nothing.
 PLUMBING = {
     f"workflow.lib.jobs.{name}" for name in ("job", "arguments", "shard", "units", "recipe")
-}
+} | {"workflow.lib.slides.buckets", "workflow.lib.slides.staging"}
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.jobs.recipe import digest
-from workflow.lib.jobs.units import carried_verdict, identify, make_unit, write_json
+from workflow.lib.jobs.units import carried_verdict, identify, make_unit, sweep, write_json
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +154,7 @@ def _made_from(shard: Shard, slide: Slide, sources: Sequence[Path]) -> dict:
 
 
 def _write_index(index: Path, shard: Shard, units: dict[str, dict]) -> None:
+    sweep(index.parent)
     write_json(
         index,
         {

@@ -57,10 +57,7 @@ def make_unit(
     except (OSError, ValueError):
         pass  # absent or torn: make it
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    draft = folder.with_name(
-        f".{folder.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.draft"
-    )
+    draft = _draft(folder)
     draft.mkdir()
     try:
         found = _work(draft, work, carried)
@@ -118,13 +115,26 @@ def write_json(file: Path, value: dict) -> None:
     """Write canonical JSON, atomically and onto the disk, with a seal: the hash of all else."""
     value = {key: item for key, item in value.items() if key != "seal"}
     value["seal"] = digest(value)
-    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     file.parent.mkdir(parents=True, exist_ok=True)
+    sweep(file.parent, file.name)
+    draft = _draft(file)
     with draft.open("w") as stream:
         stream.write(canon(value) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(draft, file)
+
+
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove the drafts that killed jobs of this host left in a folder, of things called `name`."""
+    host = socket.gethostname()
+    for leftover in folder.glob(f".{name}.{host}-*"):
+        owner = leftover.name.rpartition(f".{host}-")[2].split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def _work(draft: Path, work: Callable[[Path], dict | None], carried: dict | None) -> dict:
@@ -161,10 +171,7 @@ def _replace(folder: Path, draft: Path, recipe: str) -> None:
     shutil.rmtree(outdated, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove the drafts that a killed job of this host left of `folder`."""
-    host = socket.gethostname()
-    for leftover in folder.parent.glob(f".{folder.name}.{host}-*"):
-        owner = leftover.name.removeprefix(f".{folder.name}.{host}-").split("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(leftover, ignore_errors=True)
+def _draft(thing: Path) -> Path:
+    """A name beside `thing`, of this process alone, to make it under."""
+    owner = f"{socket.gethostname()}-{os.getpid()}"
+    return thing.with_name(f".{thing.name}.{owner}-{uuid.uuid4().hex[:8]}.draft")

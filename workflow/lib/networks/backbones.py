@@ -1,6 +1,7 @@
 """Convolutional backbones: torchvision's classifiers without their heads, as feature pyramids."""
 
 import logging
+import pickle
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -203,7 +204,14 @@ def _torchvision_weights(name: str, weights: Path | None) -> dict[str, torch.Ten
     except KeyError as error:
         raise ValueError(f"torchvision has no ImageNet weights for {name}") from error
     try:
-        return dict(source.get_state_dict(progress=False, check_hash=True))
+        # What lies in torch's cache is opened unseen: without weights_only its pickle would be run.
+        return dict(source.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"The cached weights of {name} are damaged or hold Python objects besides tensors, "
+            f"which are never executed here; remove {Path(source.url).name} from torch's cache "
+            "(TORCH_HOME, else ~/.cache/torch/hub/checkpoints) and run again"
+        ) from error
     except (URLError, OSError) as error:
         folder = weights if weights is not None else "the folder that `weights` names"
         raise ConnectionError(

@@ -12,7 +12,7 @@ from torch import nn
 from workflow.lib.networks.saved_models import load_model, save_model
 from workflow.lib.refine.pixel_features import COUNT, describe_pixels
 
-PIXELS = 4096  # that are compared with all support vectors at a time: memory, not numbers
+PIXELS = 256  # that are compared with all support vectors at a time, while these are in the cache
 
 
 class PixelSvm(nn.Module):
@@ -49,14 +49,15 @@ class PixelSvm(nn.Module):
 
     def decide(self, features: torch.Tensor) -> torch.Tensor:
         """Decision values (n,) of features (n, 24) as `describe_pixels` gives them."""
+        gamma = self.numbers["gamma"]
         scaled = scale(features, self.low, self.high)
-        norms = self.vectors.square().sum(dim=1)
-        found = []
-        for part in scaled.split(PIXELS):
-            apart = part.square().sum(dim=1, keepdim=True) + norms - 2 * part @ self.vectors.T
-            kernel = torch.exp(-self.numbers["gamma"] * apart.clamp_min(0))
-            found.append(kernel @ self.dual + self.numbers["bias"])
-        return torch.cat(found)
+        norms = -gamma * self.vectors.square().sum(dim=1)
+        own = -gamma * scaled.square().sum(dim=1, keepdim=True)
+        # -gamma |x - x'|^2 as one product: of (x, -gamma |x|^2, 1) with (2 gamma x', 1, ...)
+        left = torch.cat([scaled, own, torch.ones_like(own)], dim=1)
+        right = torch.stack([*(2 * gamma * self.vectors).T, torch.ones_like(norms), norms])
+        kernels = ((part @ right).clamp_max_(0).exp_() for part in left.split(PIXELS))
+        return torch.cat([kernel @ self.dual for kernel in kernels]) + self.numbers["bias"]
 
     def probability(self, tiles: torch.Tensor) -> torch.Tensor:
         """Foreground probability (B, H, W) of RGB tiles (B, 3, H, W) float in 0..1."""

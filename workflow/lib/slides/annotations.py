@@ -114,6 +114,8 @@ def _ring(points: list[tuple]) -> np.ndarray:
 def _xml_areas(content: bytes) -> list[tuple[str, Area | None]]:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise ValueError("it defines XML entities, which no annotation needs")
+    if b"\0" in content:  # UTF-16 would hide such a definition from the lines above
+        raise ValueError("it is not in UTF-8")
     try:
         root = ElementTree.fromstring(content)  # noqa: S314 (entities are refused above)
     except ElementTree.ParseError as error:

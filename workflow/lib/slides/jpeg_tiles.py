@@ -41,8 +41,21 @@ class JpegTiles:
         `half` makes it half as high and wide from the lower half of its frequencies.
         """
         stream = self.stream(index)
+        return None if stream is None else self._pixels(stream, half=half)
+
+    def copy(self, index: int) -> tuple[bytes, np.ndarray] | None:
+        """A tile as a JPEG that any decoder opens, and as `decode` gives it; None where that is so.
+
+        Nothing follows the image: what scanners or people wrote behind it is not copied.
+        """
+        stream = self.stream(index)
         if stream is None:
             return None
+        stream = stream[: stream.find(_EOI, len(self._spliced)) + len(_EOI)]
+        tile = self._pixels(stream)
+        return None if tile is None else (stream, tile)
+
+    def _pixels(self, stream: bytes, *, half: bool = False) -> np.ndarray | None:
         height, width = (side // (1 + half) for side in self.tile)
         tile = np.empty((height, width, 3), np.uint8)
         smaller = {"min_factor": 2, "min_height": height, "min_width": width} if half else {}

@@ -60,6 +60,7 @@ class SlideReader:
         self.tile_shapes: tuple[YX, ...] = file.tile_shapes
         self.bad_reads = 0
         self._file = file
+        self.jpeg_levels: frozenset[int] = getattr(file, "jpeg_levels", frozenset())  # of few files
         self._half = getattr(file, "read_half", None)  # few files have one
         self._max_bad_reads = max_bad_reads
         self._stamp = stamp(path)
@@ -138,6 +139,15 @@ class SlideReader:
         if not self._half:
             return None
         return self._half(origin_half_px, shape_half_px, level, rough=rough)
+
+    def read_jpeg(self, origin_px: YX, level: int = 0) -> tuple[bytes, np.ndarray] | None:
+        """The stored tile that begins at `origin_px` (in px of the level): its JPEG, its pixels.
+
+        The JPEG is whole, and decodes to these pixels, (h, w, 3) uint8 RGB. None where no stored
+        tile begins, or it is empty, damaged, or reaches over the edge: `read` tells.
+        For levels in `jpeg_levels`.
+        """
+        return self._file.read_jpeg(origin_px, level)
 
     def survey(self, max_side_px: int) -> Survey:
         """A thumbnail with what it could and could not read; see `surveys.survey`."""

@@ -13,6 +13,7 @@ from workflow.lib.jobs.verdicts import BadPixels
 # whatever the slide, and the sum over a block of 2048 x 2048 bytes still fits 32 bits.
 _BLOCK_PX, _MAX_BLOCK_PX = 1024, 2048
 
+_ROWS = 256  # of the picture that are averaged at a time
 _BLACK = 16  # JPEG leaves noise of this size in black areas
 
 Box = tuple[int, int, int, int]  # top, left, height, width in px of the level
@@ -73,12 +74,15 @@ def survey(reader: Readable, max_side_px: int) -> Survey:
                     white = np.full((*part[2:], 4), 255, np.uint8)
                     white[..., 3] = 0
                     _spread(total, white, part, edges)
-    area = np.outer(np.diff(edges[0]), np.diff(edges[1]))[..., None]
-    mean = total / area
+    rgb, kept = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
+    heights, widths = np.diff(edges[0])[:, None, None], np.diff(edges[1])[:, None]
+    for row in range(0, shape[0], _ROWS):  # float64 of the whole would be most of a stage's memory
+        rows = slice(row, row + _ROWS)
+        mean = total[rows] / (heights[rows] * widths)
+        rgb[rows] = mean[..., :3].round().clip(0, 255)
+        kept[rows] = mean[..., 3] / 255
     tiles = int(np.prod([-(-side // length) for side, length in zip(size, tile, strict=True)]))
-    rgb = mean[..., :3].round().clip(0, 255).astype(np.uint8)
-    stored = (mean[..., 3] / 255).astype(np.float32)
-    return Survey(rgb, stored, level, tiles, bad, damaged_px / (size[0] * size[1]))
+    return Survey(rgb, kept, level, tiles, bad, damaged_px / (size[0] * size[1]))
 
 
 def thumbnail_shape(shape_px0: tuple[int, int], max_side_px: int) -> tuple[int, int]:

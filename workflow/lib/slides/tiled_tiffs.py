@@ -69,6 +69,21 @@ class TiledTiffFile:
             return None
         return self._region(level, origin_half_px, shape_half_px, half=True)
 
+    @property
+    def jpeg_levels(self) -> frozenset[int]:
+        """The levels of which `read_jpeg` may give tiles."""
+        return frozenset(self._levels)
+
+    def read_jpeg(self, origin_px: YX, level: int) -> tuple[bytes, np.ndarray] | None:
+        """The stored tile that begins at `origin_px` of the level, see `SlideReader.read_jpeg`."""
+        tiles = self._levels[level]
+        places = [divmod(start, side) for start, side in zip(origin_px, tiles.tile, strict=True)]
+        ends = [start + side for start, side in zip(origin_px, tiles.tile, strict=True)]
+        (row, down), (column, across) = places
+        if down or across or min(origin_px) < 0 or any(np.greater(ends, self.sizes[level])):
+            return None
+        return tiles.copy(row * tiles.columns + column)
+
     def close(self) -> None:
         self._judge.close()
         self._levels = {}  # their descriptor may be another file's from now on

@@ -88,7 +88,7 @@ def _black(rgb: np.ndarray) -> np.ndarray:
 def _ink(rgb: np.ndarray, mask_mpp: float) -> np.ndarray:
     """Pen strokes: clearly green or strongly blue pixels and their paler border, (h, w) bool."""
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
-    hue, saturation = hsv[..., 0] * 2.0, hsv[..., 1] / 255
+    hue, saturation = hsv[..., 0] * np.float32(2), hsv[..., 1] / np.float32(255)
     green = (hue >= GREEN_HUES[0]) & (hue < GREEN_HUES[1])
     blue = (hue >= BLUE_HUES[0]) & (hue < BLUE_HUES[1])
     stroke = (green & (saturation > GREEN_SATURATION)) | (blue & (saturation > BLUE_SATURATION))

@@ -10,9 +10,16 @@ from zarr.core.buffer import Buffer, NDBuffer
 from zarr.registry import register_codec
 
 
+def encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    """RGB (h, w, 3) uint8 as one JPEG, 4:4:4: no colour is blurred."""
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels), quality=quality, colorspace="RGB", colorsubsampling="444"
+    )
+
+
 @dataclass(frozen=True)
 class JpegCodec(ArrayBytesCodec):
-    """One RGB tile (1, height, width, 3) uint8 as one JPEG, 4:4:4: no colour is blurred."""
+    """One RGB tile (1, height, width, 3) uint8 as one JPEG; `quality` is of those encoded here."""
 
     quality: int = 90
     is_fixed_size = False
@@ -29,10 +36,7 @@ class JpegCodec(ArrayBytesCodec):
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(pixels.reshape(chunk_spec.shape))
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        pixels = np.ascontiguousarray(chunk_data.as_numpy_array()[0])
-        encoded = simplejpeg.encode_jpeg(
-            pixels, quality=self.quality, colorspace="RGB", colorsubsampling="444"
-        )
+        encoded = encode_jpeg(chunk_data.as_numpy_array()[0], self.quality)
         return chunk_spec.prototype.buffer.from_bytes(encoded)
 
     def compute_encoded_size(self, input_byte_length: int, _chunk_spec: ArraySpec) -> int:

@@ -5,8 +5,10 @@ them: where each begins and how long it is, little-endian u64, and a crc32c of t
 """
 
 import functools
+import itertools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import google_crc32c
@@ -138,6 +140,26 @@ class Shards:
         return np.frombuffer(_checked(found), "<u8").reshape(-1, 2)
 
 
+def write_jpegs(path: Path, tiles: Iterable[bytes]) -> None:
+    """Fill the array (N, h, w, 3) at `path` with N whole JPEGs as they are.
+
+    Zarr takes pixels alone. Codecs are microtome.jpeg and crc32c. One shard is held in memory.
+    Raises ValueError when there are not N.
+    """
+    array, tiles, count = Shards(path), iter(tiles), 0
+    each = array._chunks
+    while held := [_signed(tile) for tile in itertools.islice(tiles, each)]:
+        ends = np.cumsum([len(chunk) for chunk in held])
+        index = np.full((each, 2), EMPTY, "<u8")
+        index[: len(held)] = np.stack([np.append(0, ends[:-1]), np.diff(ends, prepend=0)], axis=1)
+        file = array.file(count // each)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"".join([*held, _signed(index.tobytes())]))
+        count += len(held)
+    if count != len(array):
+        raise ValueError(f"{path} has {len(array)} rows but was given {count}")
+
+
 class _File:
     """An open file that is closed when nobody needs it any more.
 
@@ -175,6 +197,11 @@ def _checked(data: bytes) -> bytes:
     if google_crc32c.value(content) != int.from_bytes(data[-CRC_BYTES:], "little"):
         raise ValueError("its checksum is another")
     return content
+
+
+def _signed(content: bytes) -> bytes:
+    """`content` with its crc32c behind it."""
+    return content + google_crc32c.value(content).to_bytes(CRC_BYTES, "little")
 
 
 def _decode_jpeg(data: bytes, into: np.ndarray) -> None:

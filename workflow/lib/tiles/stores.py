@@ -8,8 +8,8 @@ import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
 from workflow.lib.tiles.buffers import empty_batch
-from workflow.lib.tiles.codecs import JpegCodec
-from workflow.lib.tiles.shards import Shards
+from workflow.lib.tiles.codecs import JpegCodec, encode_jpeg
+from workflow.lib.tiles.shards import Shards, write_jpegs
 
 LOSSLESS = ZstdCodec(level=3, checksum=True)  # without checksum most flipped bits pass unseen
 SHARD_BYTES = 64 << 20  # raw bytes a shard holds at most: what a writer keeps in memory
@@ -80,17 +80,24 @@ def append_rows(array: zarr.Array, blocks: Iterable[np.ndarray]) -> None:
 
 
 def create_tiles(
-    path: Path, pixels: Iterable[np.ndarray], *, count: int, tile_px: int, codec: str, quality: int
+    path: Path,
+    pixels: Iterable[np.ndarray | bytes],
+    *,
+    count: int,
+    tile_px: int,
+    codec: str,
+    quality: int,
 ) -> zarr.Group:
     """A tile store at `path` holding `count` RGB tiles (tile_px, tile_px, 3) uint8, one a chunk.
 
-    codec "lossless" is zstd with a checksum, "jpeg" is JPEG 4:4:4 at `quality` with a crc32c.
+    codec "lossless" is zstd with a checksum, "jpeg" is JPEG 4:4:4 at `quality` with a crc32c,
+    "copy" is that too, of tiles of which some are whole JPEGs already: these are kept as they are.
     Returns the group, to which the caller adds the rows that describe the tiles.
     """
     tile = (tile_px, tile_px, 3)
     shard = max(1, min(256, count, SHARD_BYTES // (tile_px * tile_px * 3)))
     group = create_group(path)
-    lossy = codec == "jpeg"
+    lossy = codec in ("jpeg", "copy")
     array = group.create_array(
         "pixels",
         shape=(count, *tile),
@@ -103,7 +110,11 @@ def create_tiles(
         dimension_names=("tile", "y", "x", "rgb"),
         config=WHOLE,
     )
-    append_rows(array, (tile[None] for tile in pixels))
+    if codec == "copy":
+        tiles = (t if isinstance(t, bytes) else encode_jpeg(t, quality) for t in pixels)
+        write_jpegs(path / "pixels", tiles)
+    else:
+        append_rows(array, (tile[None] for tile in pixels))
     return group
 
 

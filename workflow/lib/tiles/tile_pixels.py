@@ -1,7 +1,7 @@
 """The pixels of tiles: read from the best level, resampled to exactly the mpp of the store."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import cv2
@@ -27,7 +27,10 @@ class Level(Protocol):
 class Reader(Protocol):
     """What reading tiles needs of a slide reader; see `slides.SlideReader`."""
 
+    mpp: float
     levels: Sequence[Level]
+    tile_shapes: Sequence[tuple[int, int]]
+    jpeg_levels: Collection[int]
 
     def read(
         self, origin_px0: tuple[int, int], shape_px: tuple[int, int], level: int = 0
@@ -41,6 +44,10 @@ class Reader(Protocol):
         *,
         rough: bool = False,
     ) -> np.ndarray | None: ...
+
+    def read_jpeg(
+        self, origin_px: tuple[int, int], level: int = 0
+    ) -> tuple[bytes, np.ndarray] | None: ...
 
 
 def choose_level(levels: Sequence[Level], scale: float) -> int:
@@ -99,6 +106,39 @@ def read_tiles(
                 continue
         for corner in run.tolist():
             yield _whole(reader, level, factor, spec.tile_px, corner)
+
+
+def copy_tiles(
+    reader: Reader, spec: TileSpec, positions: np.ndarray
+) -> Iterator[tuple[np.ndarray | None, bytes | None]]:
+    """As `read_tiles`, and the JPEG that the slide stores of each tile where it is one of its own.
+
+    Pixels are those of the JPEG. It is for a slide of which `why_not_copied` says None.
+    """
+    level, factor = _resolution(reader, spec)
+    for corner in positions.tolist():
+        if found := reader.read_jpeg(corner, level):
+            jpeg, tile = found
+            yield tile, jpeg
+        else:
+            yield _whole(reader, level, factor, spec.tile_px, corner), None
+
+
+def why_not_copied(reader: Reader, spec: TileSpec) -> str | None:
+    """Why no tile of this grid is one that the slide stores as a JPEG; None where they may be."""
+    level, factor = _resolution(reader, spec)
+    height, width = reader.tile_shapes[level]
+    if factor != 1:
+        steps = [downsample(reader.levels, i) for i in range(len(reader.levels))]
+        mpps = ", ".join(f"{reader.mpp * step:g}" for step in steps)
+        return f"its levels have {mpps} um per pixel, and tiles {spec.mpp:g}"
+    if spec.stride_px != spec.tile_px:
+        return f"tiles overlap (stride_px {spec.stride_px}, tile_px {spec.tile_px}), its own do not"
+    if (height, width) != (spec.tile_px, spec.tile_px):
+        return f"its own tiles are {width} x {height} px, and tile_px is {spec.tile_px}"
+    if level not in reader.jpeg_levels:
+        return "its own tiles are no JPEGs that can be copied"
+    return None
 
 
 def _whole(

@@ -16,6 +16,7 @@ from workflow.lib.jobs.tables import read_table
 from workflow.lib.jobs.units import manifest, usable
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.report.pictures import read_picture, shrink
+from workflow.lib.slides.buckets import ObjectPath
 from workflow.lib.viewer.colouring import encode_pixels
 from workflow.lib.viewer.cuts import cut_picture, cut_slide
 from workflow.lib.viewer.deepzoom import Pyramid
@@ -130,6 +131,8 @@ class ViewedStudy:
 
     def _unread(self, slide: Slide, facts: dict) -> str | None:
         """Why the pixels of a slide cannot be read; None where they can."""
+        if isinstance(slide.path, ObjectPath):
+            return f"{slide.path.name} is in object storage. Only its thumbnail is shown."
         try:
             with self.readers.borrow(slide.path, facts["mpp"]) as reader:
                 found = (reader.height_px0, reader.width_px0)

@@ -1,0 +1,250 @@
+"""Disturb a study until it is done, and compare it with one left in peace: `make soak`.
+
+    python -m tests.soak --slides 200 --kills 20 --seed 0
+
+Both studies have the same small slides, 3 % of them damaged. One is run once. Of the other, jobs
+and controller are killed at random with SIGKILL and SIGTERM and its disk (a small tmpfs, which
+only the administrator can mount) is filled; the same command goes on until it says that all is
+made. Prints what was done and every difference; exits with 1 where there is any.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from tests.lib.mutators import STEPS
+from tests.synthetic import make_cohort
+from tests.workflow.study import ROOT, Study
+from workflow.lib.jobs.damage import find_damage
+from workflow.lib.jobs.tables import read_table
+from workflow.tools.resume import INCOMPLETE, NOTES, jobs_at_work
+
+UNLABELLED = {"labels": {"level": "image", "classes": [], "negative": None}}
+DAMAGED = 0.03
+DAMAGES = [  # step of tests/lib/mutators.py, its arguments, the verdict
+    ("empty", {}, "E_EMPTY"),
+    ("cut", {"share": 0.4}, "E_FORMAT"),
+    ("damage_tiles", {}, "E_TILE"),
+    ("set_tags", {"tags": {"ImageWidth": 0, "ImageLength": 0}}, "E_DIM"),
+]
+SPARE_MB, MB_PER_SLIDE = 64, 2  # of the small disk
+DAY_S = 86400
+GROWTH = 1.5  # of memory, over that of the study in peace
+MORE_FILES = 16  # open at a time
+
+
+@dataclass
+class Seen:
+    """What the processes of a study held at most, and how its runs ended."""
+
+    rss_mb: Counter = field(default_factory=Counter)
+    files: Counter = field(default_factory=Counter)
+    exits: list[int] = field(default_factory=list)
+
+    def look(self, run: psutil.Process) -> None:
+        for process in [run, *run.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                kind = kind_of(process)
+                rss = round(process.memory_info().rss / 2**20)
+                self.rss_mb[kind] = max(self.rss_mb[kind], rss)
+                self.files[kind] = max(self.files[kind], process.num_fds())
+
+
+def kind_of(process: psutil.Process) -> str:
+    """The name of a stage, "controller" or "run"."""
+    for part in process.cmdline():
+        if ".snakemake/scripts/" in part:
+            return Path(part).name.split(".")[-2]
+        if part in ("snakemake", "workflow.tools.run"):
+            return {"snakemake": "controller"}.get(part, "run")
+    return "other"
+
+
+def make_study(folder: Path, slides: int, seed: int) -> tuple[Study, dict[str, str]]:
+    """A study before its first run, and the verdicts of its damaged slides."""
+    study = Study.make(folder, slides=1, slides_per_shard=8, **UNLABELLED)
+    make_cohort(folder / "cohort", slides=slides, side_px=384, seed=seed)
+    files = sorted((folder / "cohort/slides").iterdir())
+    verdicts = {}
+    chosen = np.random.default_rng(seed).permutation(slides)[: max(1, round(DAMAGED * slides))]
+    for number, slide in enumerate(files[which] for which in chosen):
+        step, arguments, verdict = DAMAGES[number % len(DAMAGES)]
+        STEPS[step](slide, **arguments)
+        verdicts[slide.stem] = verdict
+    return study, verdicts
+
+
+def said_by(study: Study) -> Path:
+    """What its runs say; not on its own disk, which is filled."""
+    return study.folder.with_suffix(".txt")
+
+
+def start(study: Study) -> subprocess.Popen:
+    command = [sys.executable, "-m", "workflow.tools.run", "--cores", "2"]
+    with said_by(study).open("a") as said:
+        return subprocess.Popen(
+            [*command, "--configfile", "study.yaml"],
+            cwd=study.folder,
+            env=study.environment() | {"PYTHONPATH": str(ROOT)},
+            stdout=said,
+            stderr=said,
+        )
+
+
+def watch(run: subprocess.Popen, seen: Seen, seconds: float) -> int | None:
+    """Look at a run for a while; its exit status if it ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and run.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            seen.look(psutil.Process(run.pid))
+        time.sleep(0.5)
+    return run.poll()
+
+
+def disturb(study: Study, run: subprocess.Popen, seen: Seen, chance: np.random.Generator) -> str:
+    """Do one harm, and say which."""
+    family = {}
+    with contextlib.suppress(psutil.Error):
+        family = {kind_of(p): p for p in psutil.Process(run.pid).children(recursive=True)}
+    controller = family.pop("controller", None)
+    family.pop("other", None)
+    harms = ["SIGTERM of run"]
+    harms += ["SIGKILL of controller", "SIGKILL of run and controller"] * bool(controller)
+    harms += ["SIGKILL of a job", "SIGTERM of a job"] * bool(family)
+    harms += ["disk full"] * os.path.ismount(study.folder)
+    harm = harms[chance.integers(len(harms))]
+    if harm == "disk full":
+        fill(study, run, seen, chance.uniform(5, 20))
+    elif harm == "SIGTERM of run":
+        run.terminate()
+    else:
+        name, _, whom = harm.partition(" of ")
+        victims = [controller] if controller and "controller" in whom else list(family.values())
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victims[chance.integers(len(victims))].send_signal(signal.Signals[name])
+        if "run" in whom:
+            run.kill()
+    return harm
+
+
+def fill(study: Study, run: subprocess.Popen, seen: Seen, seconds: float) -> None:
+    """Leave no room on the disk for a while."""
+    ballast = study.folder / "ballast"
+    with ballast.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+        while True:
+            stream.write(bytes(1 << 16))
+    watch(run, seen, seconds)
+    ballast.unlink()
+
+
+def soak(
+    study: Study, kills: int, pause_s: float, chance: np.random.Generator
+) -> tuple[Seen, Counter]:
+    """Run the study again and again, and harm it, `kills` times at most, until all is made."""
+    seen, harms = Seen(), Counter()
+    while (not seen.exits or seen.exits[-1] != 0) and len(seen.exits) < 3 * kills + 10:
+        run = start(study)
+        while run.poll() is None:
+            more = sum(harms.values()) < kills
+            if watch(run, seen, chance.uniform(0.2, 1.8) * pause_s if more else DAY_S) is None:
+                harms[disturb(study, run, seen, chance)] += 1
+        seen.exits.append(run.returncode)
+    return seen, harms
+
+
+def faults(calm: Study, soaked: Study, seen: tuple[Seen, Seen], verdicts: dict) -> Iterator[str]:
+    """A sentence for everything that the disturbed study has and the other has not."""
+    first, second = calm.tree(), soaked.tree()
+    for name in sorted(set(first) | set(second)):
+        if first.get(name) != second.get(name):
+            yield f"{name} differs, or is in one only"
+    for study in (calm, soaked):
+        rows = read_table(study.results / "verdicts.tsv")
+        found = {row["slide"]: row["verdict"] for row in rows}
+        bad = {slide: verdict for slide, verdict in found.items() if not verdict.startswith("ok")}
+        if bad != verdicts:
+            yield f"{study.folder.name}: verdicts {bad} instead of {verdicts}"
+    for damage in find_damage(soaked.results)[1]:
+        yield damage.sentence
+    for file in soaked.results.rglob(".*"):
+        if not file.name.endswith(".recipe.json"):
+            yield f"{file} was left"
+    for place in (NOTES, INCOMPLETE, Path(".snakemake/locks")):
+        left = [f for f in (soaked.folder / place).rglob("*") if f.suffix in (".json", ".lock", "")]
+        yield from (
+            f"{file} was left" for file in left if file.is_file() and file.name != "taking_up"
+        )
+    for number in jobs_at_work(soaked.folder):
+        yield f"process {number} is still at work"
+    for kind, peak in sorted(seen[1].rss_mb.items()):
+        if kind in seen[0].rss_mb and peak > GROWTH * seen[0].rss_mb[kind] + 50:
+            yield f"{kind} took {peak} MB instead of {seen[0].rss_mb[kind]}"
+        if kind in seen[0].files and seen[1].files[kind] > seen[0].files[kind] + MORE_FILES:
+            yield f"{kind} had {seen[1].files[kind]} files open instead of {seen[0].files[kind]}"
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, slides: int) -> Iterator[None]:
+    """A disk with room for a study of so many slides; a sentence where none can be mounted."""
+    folder.mkdir()
+    size = f"size={SPARE_MB + MB_PER_SLIDE * slides}m"
+    command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder]
+    mounted = not os.geteuid() and not subprocess.run(command, capture_output=True).returncode
+    if not mounted:
+        say("No disk is filled: only the administrator can mount a small one.")
+    try:
+        yield
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def say(sentence: str) -> None:
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("soak", description=__doc__)
+    parser.add_argument("--slides", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as place, small_disk(Path(place, "soaked"), given.slides):
+        folder = Path(place)
+        (folder / "calm").mkdir()
+        calm, verdicts = make_study(folder / "calm", given.slides, given.seed)
+        shutil.copytree(folder / "calm", folder / "soaked", symlinks=True, dirs_exist_ok=True)
+        soaked, peace, began = Study(folder / "soaked"), Seen(), time.monotonic()
+        if watch(start(calm), peace, DAY_S) != 0:
+            sys.exit(said_by(calm).read_text()[-3000:])
+        peace_s = time.monotonic() - began
+        say(f"{given.slides} slides, {len(verdicts)} damaged; in peace: {peace_s:.0f} s.")
+        pause_s, chance = peace_s / (given.kills + 1), np.random.default_rng(given.seed)
+        seen, harms = soak(soaked, given.kills, pause_s, chance)
+        took_s = time.monotonic() - began - peace_s
+        say(f"Disturbed: {took_s:.0f} s, exits {seen.exits}, harms {dict(harms)}.")
+        for who, held in (("in peace", peace), ("disturbed", seen)):
+            say(f"At most, {who}: MB {dict(held.rss_mb)}; open files {dict(held.files)}.")
+        if seen.exits[-1] != 0:
+            sys.exit(said_by(soaked).read_text()[-3000:])
+        found = list(faults(calm, soaked, (peace, seen), verdicts))
+    say("\n".join([*found, f"{len(found)} differences."]))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
