@@ -44,6 +44,19 @@ def test_run_shows_sentences_and_trouble_only(capsys):
     assert json.dumps("output: x") not in shown
 
 
+def test_a_sentence_of_a_stage_is_no_trouble(capsys):
+    """Of a slide that was put aside, several stages say that it cannot be used."""
+    run.show(
+        io.StringIO(
+            "audit_folds all: Of 9 slides 1 has too little tissue, or cannot be used.\n"
+            "Finished jobid: 25 (Rule: audit_folds)\nSelect jobs to execute...\n"
+        )
+    )
+    shown = capsys.readouterr().err
+    assert "cannot be used" in shown
+    assert "Finished jobid" not in shown and "Select jobs" not in shown
+
+
 def test_run_knows_the_jobs_that_never_went_well(capsys):
     seen = run.show(io.StringIO(OUTPUT))
     assert seen.failed == {"3": ("tile_slide", "logs/demo/tile_slide/a.log")}

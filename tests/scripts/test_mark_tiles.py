@@ -3,7 +3,9 @@
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.scripts.bagged import SLIDES, build, mark
 from workflow.lib.jobs.units import manifest
@@ -45,3 +47,18 @@ def test_a_mask_that_cannot_be_used_is_named(study, tmp_path, caplog):
     folder = mark(root, slides)
     assert "Nothing is learnt from the tiles of t1: broken.png is not a readable" in caplog.text
     assert set(labels_of(folder, "t1")) == {-1}
+
+
+def test_a_mask_that_marks_no_tile_is_named(study, tmp_path, caplog):
+    root, slides = shutil.copytree(study[0], tmp_path / "study"), study[1]
+    shutil.rmtree(root / "tile_labels", ignore_errors=True)
+    other = tmp_path / "wrong-level.png"
+    Image.fromarray(np.zeros((4, 48), np.uint8)).save(other)
+    slides = [replace(s, mask=other) if s.slide == "t1" else s for s in slides]
+    folder = mark(root, slides)
+    said = [message for message in caplog.messages if "makes no tile" in message]
+    assert said == [
+        "t1: wrong-level.png makes no tile of it tumour; check that the mask is of this slide and"
+        " in pixels of its full resolution, and that annotated_share is not more than it marks."
+    ]
+    assert labels_of(folder, "t1") == [-1 if bad else 0 for bad in np.arange(12) == 1]

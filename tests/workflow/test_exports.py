@@ -76,7 +76,7 @@ def test_exports_are_whole_and_are_no_part_of_a_report(exported):
     folder = exported.results / "exports"
     assert not (exported.results / "report.html").exists()
     made = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
-    programs = ("trident", "clam", "stamp", "qupath", "asap")
+    programs = ("trident", "clam", "stamp", "tissue", "qupath", "asap")
     assert made == {"cohort.h5ad", "tiles.parquet", "tiles.tsv"} | set(programs) | {
         f"{program}.json" for program in programs
     }

@@ -1,19 +1,22 @@
 """
 What other programs open, made by `snakemake export` and never by the default target.
-    needs   tiles/, features/, assignments/, scores/, refined/, heatmaps/, embedding_maps/, splits.tsv
+    needs   checks/, tissue/, tiles/, features/, assignments/, scores/, refined/, heatmaps/,
+            embedding_maps/, splits.tsv
     gives   feature_files/{shard}.json            features of a slide for TRIDENT, CLAM and STAMP
             tile_tables/{shard}.json              what is known of every tile: Parquet, QuPath squares
+            tissue_polygons/{shard}.json          tissue as polygons, to be corrected and given back
             asap_polygons/{method}/{shard}.json   polygons of the heatmaps for ASAP
             exports/{program}.json                all slides in the folder that a program expects
             exports/cohort.h5ad, tiles.parquet, tiles.tsv   all tiles of the study
 """
 
-PROGRAMS = [*config["export_features"]["formats"], "qupath"] + ["asap"] * bool(METHODS)
+PROGRAMS = [*config["export_features"]["formats"], "tissue", "qupath"] + ["asap"] * bool(METHODS)
 
 
 def gathered(wildcards):
     """Input function: the indices of the stages whose files a program gets."""
     stages = {
+        "tissue": ["tissue_polygons"],
         "qupath": ["tile_tables"] + [f"heatmaps/{method}" for method in METHODS],
         "asap": [f"asap_polygons/{method}" for method in METHODS],
     }
@@ -71,6 +74,22 @@ rule export_tiles:
         recipe=recipe("export_tiles", shared=["classes"], slide=lambda s: s.site),
     script:
         "../scripts/export_tiles.py"
+
+
+rule export_tissue:
+    input:
+        checks=f"{RESULTS}/checks/{{shard}}.json",
+        tissue=f"{RESULTS}/tissue/{{shard}}.json",
+    output:
+        tissue_polygons=f"{RESULTS}/tissue_polygons/{{shard}}.json",
+    log:
+        f"{LOGS}/export_tissue/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    params:
+        recipe=recipe("export_tissue"),
+    script:
+        "../scripts/export_tissue.py"
 
 
 rule export_polygons:

@@ -20,6 +20,7 @@ PLACES = {  # of each program: file of a unit -> where the program looks for it
         "polygons.geojson.gz": "{method}/{slide}.geojson.gz",
         "heatmap.ome.tif": "{method}/{slide}.ome.tif",
     },
+    "tissue": {"tissue.geojson.gz": "{slide}.geojson.gz"},
     "asap": {"polygons.xml": "{method}/{slide}.xml"},
 }
 

@@ -14,6 +14,12 @@ from workflow.lib.tiles.tile_labels import UNUSED, label_by_share, marked_shares
 
 log = logging.getLogger(__name__)
 
+# So does a drawing at a lower level of the slide look: it lies in the corner, on the glass.
+UNMARKED = (
+    "%s: %s makes no tile of it %s; check that the mask is of this slide and in pixels of its full"
+    " resolution, and that annotated_share is not more than it marks."
+)
+
 
 def mark_tiles(
     tiles: Path,
@@ -54,6 +60,8 @@ def mark_tiles(
         else:
             try:
                 labels, from_a_mask = from_mask(slide, store), True
+                if len(store) and not (labels == classes.index(slide.label)).any():
+                    log.warning(UNMARKED, slide.slide, slide.mask.name, slide.label)
             except ValueError as error:
                 log.warning("Nothing is learnt from the tiles of %s: %s.", slide.slide, error)
                 labels = np.full(len(store), UNUSED)

@@ -88,7 +88,8 @@ def show(lines: Iterable[str]) -> Seen:
             if borders:  # a whole log, which the last words name and tell the cause of
                 borders -= line.startswith("====")
                 continue
-            trouble = trouble or bool(TROUBLE.search(line))
+            said = line.startswith(rules) and ": " in line  # by a stage, which may name an error
+            trouble = trouble or bool(not said and TROUBLE.search(line))
             if failed := FAILED.match(line):
                 failing = {"rule": failed[1]}
             elif found := FIELD.match(line):
@@ -105,7 +106,7 @@ def show(lines: Iterable[str]) -> Seen:
                 bar.total = int(steps[2])
                 bar.n = int(steps[1])
                 bar.refresh()
-            elif (line.startswith(rules) and ": " in line) or (trouble and line.strip()):
+            elif said or (trouble and line.strip()):
                 bar.write(line.rstrip(), file=sys.stderr)
     return seen
 

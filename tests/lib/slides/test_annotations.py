@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
 from workflow.lib.slides.annotations import read_areas
+from workflow.lib.slides.truth import rasterise
 
 DATA = Path(__file__).parents[3] / "../shared/data/annotations"
 SQUARE = [[10, 20], [30, 20], [30, 50], [10, 50], [10, 20]]
@@ -116,6 +118,76 @@ def test_aperio_regions_negative_ones_cut(tmp_path):
     area, cut = read_areas(write(tmp_path / "a.xml", APERIO))
     assert area.rings[0].tolist() == [[2, 1], [4, 3], [9, 5]]
     assert (area.cut, cut.cut) == (False, True)
+
+
+def aperio(*layers):
+    """Layers of ImageScope, each its name and regions: attributes, and vertices (x, y)."""
+    layers = [
+        f"<Annotation Name='{name}'><Regions>"
+        + "".join(
+            f"<Region {said}><Vertices>"
+            + "".join(f"<Vertex X='{x}' Y='{y}'/>" for x, y in vertices)
+            + "</Vertices></Region>"
+            for said, vertices in regions
+        )
+        + "</Regions></Annotation>"
+        for name, regions in layers
+    ]
+    return f"<Annotations>{''.join(layers)}</Annotations>"
+
+
+def box(left, top, right, bottom):
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def test_an_aperio_ellipse_is_the_one_in_its_box(tmp_path):
+    drawn = ("Tumor", [("Type='2'", [(40, 90), (10, 10)]), ("Type='2'", box(0, 0, 5, 5))])
+    ellipse, corners = read_areas(write(tmp_path / "a.xml", aperio(drawn)))
+    outline = shapely.Polygon(ellipse.rings[0])
+    assert outline.bounds == pytest.approx((10, 10, 90, 40))  # y, x
+    assert outline.area == pytest.approx(np.pi * 15 * 40, rel=5e-4)
+    assert shapely.Polygon(corners.rings[0]).area == 25  # more corners are an outline
+
+
+def test_an_aperio_arrow_or_ruler_is_no_area(tmp_path, caplog):
+    drawn = ("", [("Type='3'", [(1, 2), (9, 9)]), ("Type='4'", [(1, 2), (9, 9)])])
+    with caplog.at_level(logging.WARNING):
+        assert read_areas(write(tmp_path / "a.xml", aperio(drawn))) == []
+    assert "a.xml: 2 points or lines enclose nothing" in caplog.text
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_nested_aperio_regions(tmp_path, caplog, order):
+    negative = "NegativeROA='1'"
+    regions = [
+        ("", box(0, 0, 20, 20)),
+        ("", box(2, 2, 6, 6)),  # within the first: nothing new
+        (negative, box(10, 10, 18, 18)),
+        ("", box(12, 12, 14, 14)),  # within the negative one: taken out with it
+    ]
+    file = write(tmp_path / "a.xml", aperio(("Tumor", regions[::order])))
+    with caplog.at_level(logging.WARNING):
+        areas = read_areas(file)
+    mask = rasterise(areas, steps=(1, 1), rows=(0, 20), width=20)
+    expected = np.ones((20, 20), np.uint8)
+    expected[10:18, 10:18] = 0
+    assert np.array_equal(mask, expected)
+    assert "a.xml: 1 areas lie whole within one that is cut out" in caplog.text
+
+
+def test_a_negative_region_is_taken_out_of_all_layers(tmp_path, caplog):
+    layers = [("Tumor", [("", box(0, 0, 8, 4))]), ("Fold", [("NegativeROA='1'", box(6, 0, 9, 4))])]
+    with caplog.at_level(logging.WARNING):
+        areas = read_areas(write(tmp_path / "a.xml", aperio(*layers)))
+    assert rasterise(areas, steps=(1, 1), rows=(0, 4), width=9).sum() == 6 * 4
+    assert "cut out" not in caplog.text
+
+
+def test_layers_of_several_names_are_announced(tmp_path, caplog):
+    layers = [(name, [("", box(0, 0, 8, 4))]) for name in ("Tumor", "Necrosis", "Tumor")]
+    with caplog.at_level(logging.WARNING):
+        assert len(read_areas(write(tmp_path / "a.xml", aperio(*layers)))) == 3
+    assert "count alike: Necrosis (1), Tumor (2)" in caplog.text
 
 
 @pytest.mark.parametrize(

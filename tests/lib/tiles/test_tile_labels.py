@@ -1,10 +1,14 @@
 """Labels of tiles, worked out by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from workflow.lib.slides.truth import read_mask
 from workflow.lib.tiles import tile_labels
 from workflow.lib.tiles.tile_labels import UNUSED, label_by_evidence, label_by_share, marked_shares
 
@@ -104,3 +108,54 @@ def test_a_share_that_is_just_reached_counts(least):
     shares = np.array([2, 6, 12]) / 16
     found = label_by_share(shares, np.ones(3, bool), label=1, negative=0, least=least)
     assert found.tolist() == (shares >= least).astype(int).tolist()
+
+
+def xml(outer, hole, shape):
+    """The ring `outer` without the ring `hole`, in the layout `shape` of a program."""
+    around, ring, corner, cut = shape
+    rings = [
+        ring.format("", " ".join(corner.format(x, y) for x, y in outer)),
+        ring.format(cut, " ".join(corner.format(x, y) for x, y in hole)),
+    ]
+    return around.format("".join(rings))
+
+
+ASAP = (
+    "<ASAP_Annotations><Annotations>{}</Annotations></ASAP_Annotations>",
+    "<Annotation Type='Polygon' {}><Coordinates>{}</Coordinates></Annotation>",
+    "<Coordinate X='{}' Y='{}'/>",
+    "PartOfGroup='Exclusion'",
+)
+APERIO = (
+    "<Annotations><Annotation><Regions>{}</Regions></Annotation></Annotations>",
+    "<Region {}><Vertices>{}</Vertices></Region>",
+    "<Vertex X='{}' Y='{}'/>",
+    "NegativeROA='1'",
+)
+
+
+@pytest.mark.parametrize("kind", ["geojson", "asap.xml", "aperio.xml", "png"])
+def test_the_same_area_of_any_program_gives_the_same_labels(tmp_path, kind):
+    outer = [(8, 0), (40, 0), (40, 16), (8, 16)]  # x, y in level-0 px
+    hole = [(16, 4), (20, 4), (20, 12), (16, 12)]
+    file = tmp_path / f"drawn.{kind}"
+    if kind == "geojson":
+        file.write_text(json.dumps({"type": "Polygon", "coordinates": [outer, hole]}))
+    elif kind == "png":
+        labels = np.zeros((16, 64), np.uint8)
+        labels[:, 8:40] = 255
+        labels[4:12, 16:20] = 0
+        Image.fromarray(labels).save(file)
+    else:
+        file.write_text(xml(outer, hole, ASAP if kind.startswith("asap") else APERIO))
+    about = {"shape_px0": (16, 64), "out_shape": (8, 32), "scale": 2.0}
+    shares = marked_shares(
+        lambda rows: read_mask(file, **about, rows=rows),
+        np.array([[0, 0], [0, 8], [0, 16], [0, 24]]),
+        tile_px=8,
+        shape=(8, 32),
+    )
+    # of 64 px: the right half; all but a hole of 2 x 4; the left half; nothing
+    assert shares.tolist() == [0.5, 56 / 64, 0.5, 0.0]
+    labels = label_by_share(shares, np.ones(4, bool), label=1, negative=0, least=0.6)
+    assert labels.tolist() == [0, 1, 0, 0]
