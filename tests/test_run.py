@@ -84,6 +84,8 @@ def test_run_says_when_nothing_was_run(capsys):
     ):
         lines = run.farewell(run.show(io.StringIO(said + "\n")), 1, "again")
         assert lines[0] == "Nothing was run." and remedy in lines[1] and lines[-1] == "Then: again"
+    killed = run.farewell(run.Seen(), -9, "again")
+    assert killed[1:] == ["  Snakemake was killed before a job began.", "Then: again"]
 
 
 def test_run_says_who_holds_the_lock(tmp_path, monkeypatch, capsys):

@@ -115,7 +115,8 @@ def farewell(seen: Seen, status: int, again: str) -> list[str]:
     """The last lines: what failed, which slides were put aside, what stands, what to type next."""
     if status and not seen.logs:
         codes = {"E_LOCKED" if code == "LockException" else code for code in seen.codes}
-        reason = tell_remedies(codes) or ["  The lines above say why."]
+        killed = ["  Snakemake was killed before a job began."] * (status < 0)
+        reason = tell_remedies(codes) or killed or ["  The lines above say why."]
         return ["Nothing was run.", *reason, f"Then: {again}"]
     lines = []
     if status and not seen.failed:
