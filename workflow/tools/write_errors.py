@@ -18,7 +18,8 @@ and what to type next.
 HEADINGS = {
     "study": (
         "A run that stops",
-        "Before anything runs (config, sheet, weights, lock), or in a job; other jobs go on.",
+        "Before anything runs (config, sheet, storage, weights, lock), or in a job; other jobs"
+        " go on.",
     ),
     "slide": (
         "A slide that is put aside",

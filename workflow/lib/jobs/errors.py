@@ -119,8 +119,8 @@ EXITS = {  # command -> exit status -> what it means
     "python -m workflow.tools.run": {
         0: "all is made, or was before; slides may be put aside, and are named",
         1: "jobs failed; the last lines say which, what is there, and what to type next",
-        2: "nothing was run: the config, the sheet or the arguments cannot be used, or the folder"
-        " is locked",
+        2: "nothing was run: the config, the sheet or the arguments cannot be used, storage does"
+        " not give a slide, or the folder is locked",
     },
     "python -m workflow.tools.explain": {
         0: "said what a run would do",
