@@ -115,6 +115,14 @@ def test_a_named_tile_that_cannot_be_read_is_said_and_left_out(study, caplog):
     assert "Tile 2 of p3 cannot be read and is not explained." in caplog.text
 
 
+def test_a_named_slide_that_was_put_aside_is_said(study, caplog):
+    rows = read_table(study.splits)
+    write_table(study.splits, rows[0], [row | {"split": "test"} for row in rows])
+    folder = explain(study, most_certain=0, least_certain=0, named=["quarantined:0", "n1:0"])
+    assert [row["slide"] for row in read_table(folder / "tiles.tsv")] == ["n1"]
+    assert "quarantined was put aside, so that no tile of it is explained." in caplog.text
+
+
 def open_bad(study, slide, tile):
     """Mark a tile of a store as one that could not be read."""
     group = zarr.open_group(str(study.tiles.parent / slide / "tiles.zarr"), mode="r+")

@@ -86,7 +86,7 @@ def explain_tiles(
             bag.slide.numpy(),
             most=most_certain,
             least=least_certain,
-            named=list(_find(asked, bag)),
+            named=list(_find([(slide, at) for slide, at in asked if slide in placed], bag)),
         )
         table: list[dict] = []
         shown: list[list[Explained]] = [[] for _ in classes]
@@ -134,7 +134,7 @@ def explain_tiles(
             device=where,
         )
         for file, page in (drawn | pages).items():
-            Image.fromarray(page).save(folder / file, optimize=True)
+            Image.fromarray(page).save(folder / file)
         return facts | {"classes": classes, "explained": len(table)}
 
     commit(explanations, shard, work, upstream=[units, splits, trained, seen], only=placed)
@@ -152,9 +152,10 @@ def _tested(named: Sequence[str], tested: Collection[str]) -> list[tuple[str, st
 
 
 def _find(asked: Sequence[tuple[str, str]], bag: TileBag) -> Iterator[int]:
-    """Indices of tiles that are asked for, as far as they are of the bag."""
+    """Indices in the bag of tiles that are asked for; a warning for those that are not in it."""
     for slide, place in asked:
         if slide not in bag.slides:
+            log.warning("%s was put aside, so that no tile of it is explained.", slide)
             continue
         number = bag.slides.index(slide)
         row = find_tile(slide, bag.stores[number], place)

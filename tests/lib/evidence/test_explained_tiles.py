@@ -30,7 +30,7 @@ def test_slides_take_turns_and_no_tile_is_shown_twice():
 
 
 def test_named_tiles_follow_in_the_class_that_they_are_called():
-    picks = pick([0.9, 0.3, 0.8], [0, 0, 0], most=1, named=[1, 2, 0])
+    picks = pick([0.9, 0.3, 0.8], [0, 0, 0], most=1, named=[1, 2, 0, 2])
     assert picks == [
         Pick("most certain", 0, 0),
         Pick("named", 2, 0),

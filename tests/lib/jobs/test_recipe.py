@@ -145,6 +145,7 @@ def reached(rule):
         ("assign_clusters", "clusters", {"clustering", "kmeans", "whitening"}),
         ("make_cams", "clusters", {"clustering", "kmeans", "whitening", "cluster_networks"}),
         ("probe_networks", "linear_probes", {"bootstrap", "probe_tables", "deepcluster", "dcec"}),
+        ("explain_tiles", "attributions", {"cam_makers", "overlays", "deepcluster", "dcec"}),
         ("draw_networks", "networks", {"summary", "linear_probes", "deepcluster", "dcec"}),
     ],
 )

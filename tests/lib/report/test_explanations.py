@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.configs import schema
 from workflow.lib.evidence.attributions import Attributions
 from workflow.lib.report.explanations import (
     AGAINST,
@@ -69,6 +70,13 @@ def test_pictures_stand_in_their_column_and_row():
         assert (page[TOP : TOP + SIDE // 2, x : x + SIDE] == grey).all()
     y = TOP + SIDE + GAP
     assert (page[y : y + SIDE // 2, LEFT : LEFT + SIDE] == 60).all()
+
+
+def test_the_longest_page_is_one_that_a_browser_shows():
+    asked = schema()["properties"]["explain_tiles"]["properties"]
+    rows = asked["most_certain"]["maximum"] + asked["least_certain"]["maximum"]
+    rows += asked["named"]["maxItems"]
+    assert TOP + rows * (SIDE + GAP) + MARGIN <= 16383  # px; the limit of WebP
 
 
 def test_the_bar_is_a_quarter_of_the_tile():

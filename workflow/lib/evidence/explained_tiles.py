@@ -36,7 +36,7 @@ def pick_tiles(
         surest = own[np.argsort(-probability[own, of], kind="stable")]
         top = _in_turns(surest, slides)[:most]
         low = _in_turns(surest[::-1][~np.isin(surest[::-1], top)], slides)[:least]
-        asked = [tile for tile in named if called[tile] == of and tile not in {*top, *low}]
+        asked = [t for t in dict.fromkeys(named) if called[t] == of and t not in {*top, *low}]
         groups = {"most certain": top, "least certain": low, "named": asked}
         picks += [Pick(why, int(tile), of) for why, tiles in groups.items() for tile in tiles]
     return picks

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from workflow.lib.evidence.attributions import Attributions
 from workflow.lib.report.colours import OKABE_ITO, probability_colours
@@ -123,7 +125,8 @@ def _scale(values: np.ndarray) -> np.ndarray:
 def _draw_bar(draw: ImageDraw.ImageDraw, x: int, y: int, side_um: float) -> None:
     """A bar as long as a quarter of the picture at (x, y), with its length, at its lower left."""
     end, below = x + 8 + SIDE // 4, y + SIDE - 9
-    words = f"{side_um / 4:.3g} um"  # the font has no Greek
+    words = f"{side_um / 4:.3g} µm"
+    greek = ImageFont.truetype(Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 11)
     draw.rectangle((x + 4, below - 20, end + 4, below + 5), fill=PAPER)
-    draw.text((x + 8, below - 19), words, INK, font(12))
+    draw.text((x + 8, below - 19), words, INK, greek)
     draw.rectangle((x + 8, below - 1, end - 1, below + 1), fill=INK)
