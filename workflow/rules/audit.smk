@@ -33,7 +33,12 @@ rule audit_folds:
         )
         + expand(f"{RESULTS}/probes/{CLUSTERING}/fold{{fold}}.json", fold=FOLDS) * PROBED,
     output:
-        audit=f"{RESULTS}/audit.tsv",
+        audit=report(
+            f"{RESULTS}/audit.tsv",
+            caption="../report/captions/audit.rst",
+            category="Checks",
+            labels={"table": "audit"},
+        ),
     log:
         f"{LOGS}/audit_folds/all.log",
     conda:

@@ -29,7 +29,12 @@ rule check_cohort:
     input:
         checks=every(f"{RESULTS}/checks/{{shard}}.json"),
     output:
-        verdicts=f"{RESULTS}/verdicts.tsv",
+        verdicts=report(
+            f"{RESULTS}/verdicts.tsv",
+            caption="../report/captions/verdicts.rst",
+            category="Checks",
+            labels={"table": "verdicts"},
+        ),
     log:
         f"{LOGS}/check_cohort/all.log",
     conda:

@@ -21,7 +21,8 @@ from workflow.lib.jobs.contradictions import check_config, check_marks, check_na
 from workflow.lib.jobs.explanation import note_change, note_study, recorded_recipe
 from workflow.lib.jobs.identity import Identities
 from workflow.lib.cohort.permutation import permute_labels
-from workflow.lib.jobs.recipe import canon, recipe as make_recipe, release, shared_settings
+from workflow.lib.jobs.recipe import as_param, canon, recipe as make_recipe
+from workflow.lib.jobs.recipe import release, shared_settings
 from workflow.lib.jobs.shard import assign_shards
 from workflow.lib.cohort.sheet import SheetError, read_sheet
 from workflow.lib.cohort.splits import count_folds
@@ -163,7 +164,7 @@ def recipe(stage, shared=(), slide=lambda slide: None, made_of=lambda wildcards:
             for output in workflow.get_rule(stage).output:
                 file = apply_wildcards(str(output), wildcards)
                 note_change(Path(file), stage, json.loads(canon(current)), Path(notes))
-        return canon(current)
+        return as_param(current)
 
     RECIPES.append(stage)
     return params
@@ -194,7 +195,7 @@ def restore_records():
                     ".snakemake/metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1]
                 )
                 made_with = recorded_recipe(Path(file))
-                params = [repr(canon(made_with))]
+                params = [repr(as_param(made_with))]
                 if made_with and params_of(record) != params:
                     record.parent.mkdir(parents=True, exist_ok=True)
                     record.write_text(

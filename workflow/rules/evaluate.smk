@@ -20,7 +20,12 @@ rule evaluate_classifier:
         classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS),
         splits=f"{RESULTS}/splits.tsv",
     output:
-        evaluation=f"{RESULTS}/evaluation/classifier.tsv",
+        evaluation=report(
+            f"{RESULTS}/evaluation/classifier.tsv",
+            caption="../report/captions/classifier.rst",
+            category="Results",
+            labels={"table": "classifier"},
+        ),
         slides=f"{RESULTS}/evaluation/classifier_slides.tsv",
         curves=f"{RESULTS}/evaluation/classifier_curves.tsv",
     log:
@@ -85,7 +90,12 @@ rule evaluate_masks:
         classifiers=expand(f"{RESULTS}/classifiers/fold{{fold}}.json", fold=FOLDS),
         splits=f"{RESULTS}/splits.tsv",
     output:
-        evaluation=f"{RESULTS}/evaluation/masks_{{method}}.tsv",
+        evaluation=report(
+            f"{RESULTS}/evaluation/masks_{{method}}.tsv",
+            caption="../report/captions/masks.rst",
+            category="Results",
+            labels={"table": "masks of {method}"},
+        ),
         slides=f"{RESULTS}/evaluation/masks_{{method}}_slides.tsv",
         curves=f"{RESULTS}/evaluation/masks_{{method}}_curves.tsv",
     log:
@@ -112,7 +122,12 @@ rule summarise_study:
         + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
         audit=f"{RESULTS}/audit.tsv",  # passed, or there is nothing to summarise
     output:
-        metrics=f"{RESULTS}/metrics.tsv",
+        metrics=report(
+            f"{RESULTS}/metrics.tsv",
+            caption="../report/captions/metrics.rst",
+            category="Results",
+            labels={"table": "metrics"},
+        ),
     log:
         f"{LOGS}/summarise_study/all.log",
     conda:

@@ -94,7 +94,12 @@ rule evaluate_clusters:
         ),
         splits=f"{RESULTS}/splits.tsv",
     output:
-        evaluation=f"{RESULTS}/evaluation/clusters.tsv",
+        evaluation=report(
+            f"{RESULTS}/evaluation/clusters.tsv",
+            caption="../report/captions/clusters.rst",
+            category="Results",
+            labels={"table": "clusters"},
+        ),
         enrichment=f"{RESULTS}/evaluation/cluster_enrichment.tsv",
     log:
         f"{LOGS}/evaluate_clusters/all.log",

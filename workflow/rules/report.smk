@@ -52,8 +52,18 @@ rule write_report:
             + [f"masks_{method}_{table}" for method in METHODS for table in ("slides", "curves")],
         ),
     output:
-        report=f"{RESULTS}/report.html",
-        methods=f"{RESULTS}/evaluation/methods.tsv",
+        report=report(
+            f"{RESULTS}/report.html",
+            caption="../report/captions/page.rst",
+            category="Results",
+            labels={"table": "report"},
+        ),
+        methods=report(
+            f"{RESULTS}/evaluation/methods.tsv",
+            caption="../report/captions/methods.rst",
+            category="Results",
+            labels={"table": "methods"},
+        ),
     log:
         f"{LOGS}/write_report/all.log",
     conda:

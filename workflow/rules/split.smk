@@ -7,7 +7,12 @@ Which patients train, validate and test.
 
 rule split_patients:
     output:
-        splits=f"{RESULTS}/splits.tsv",
+        splits=report(
+            f"{RESULTS}/splits.tsv",
+            caption="../report/captions/splits.rst",
+            category="Checks",
+            labels={"table": "splits"},
+        ),
     log:
         f"{LOGS}/split_patients/all.log",
     conda:

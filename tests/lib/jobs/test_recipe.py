@@ -1,6 +1,7 @@
 """What a recipe holds, and what changes it."""
 
 import ast
+import json
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ from workflow.lib.jobs.recipe import (
     ROOT,
     _modules,
     _read,
+    as_param,
     canon,
     digest,
     fingerprint,
@@ -162,3 +164,9 @@ def test_a_stage_is_not_made_anew_for_code_that_it_does_not_use(rule, needs, spa
 def test_stages_that_fit_no_clusters_do_not_wait_for_libraries_that_do(rule):
     assert not reached(rule)[1] & {"faiss-cpu", "scikit-learn"}
     assert {"faiss-cpu", "scikit-learn"} <= reached("train_deepcluster")[1]
+
+
+@given(PLAIN)
+def test_a_param_reads_as_the_recipe_and_holds_no_markup(value):
+    assert json.loads(as_param(value)) == json.loads(canon(value))
+    assert not set("<>&") & set(as_param(value))

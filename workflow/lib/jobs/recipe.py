@@ -80,6 +80,18 @@ def _plain(value: object) -> object:
     raise TypeError(f"{value!r} ({type(value).__name__}) is not a plain setting; use text, numbers")
 
 
+def as_param(recipe: dict) -> str:
+    """A recipe as the param that Snakemake records: canonical JSON without markup.
+
+    Recipes hold words of the sheet, and Snakemake's own report puts params into a script as they
+    are. So <, > and & are written as escapes of JSON, which read as the same.
+
+    >>> as_param({"label": "<b>"})
+    '{"label":"\\\\u003cb\\\\u003e"}'
+    """
+    return canon(recipe).translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"})
+
+
 def digest(value: object) -> str:
     """SHA-256 of the canonical JSON of `value`, in hexadecimal."""
     return hashlib.sha256(canon(value).encode()).hexdigest()
