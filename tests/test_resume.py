@@ -212,3 +212,15 @@ def test_a_full_disk_keeps_no_run_from_going_on(folder, monkeypatch, capsys):
     monkeypatch.setattr(resume.os, "replace", full)
     assert list(resume.noting([LINE], os.getpid())) == [LINE]
     assert "No note of this run could be left: " in capsys.readouterr().err
+
+
+def test_a_killed_controller_that_nobody_has_buried_yet_is_no_more(folder):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    born = psutil.Process(child.pid).create_time()
+    note(pid=child.pid, born=born, jobs=None)
+    assert "is at work here" in resume.may_be_at_work(resume.read_notes()[0])
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+    assert resume.may_be_at_work(resume.read_notes()[0]) is None
+    child.communicate()

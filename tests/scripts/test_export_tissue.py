@@ -33,7 +33,7 @@ def study(tmp_path_factory):
 def mask(study, folder, slides):
     index = folder / "tissue/all.json"
     made_of = shard("mask_tissue", slides, SETTINGS | {"given": str(slides)})
-    mask_tissue(study[2], index, shard=made_of, **SETTINGS)
+    mask_tissue(study[2], index, shard=made_of, scratch=None, **SETTINGS)
     return index
 
 

@@ -84,6 +84,13 @@ class Study:
         shutil.copytree(self.folder, folder, symlinks=True, copy_function=shutil.copy2)
         return Study(folder)
 
+    def beside(self, folder: Path) -> "Study":
+        """The study beside the same results, to be edited and planned; a run would change them."""
+        skip = shutil.ignore_patterns("results")
+        shutil.copytree(self.folder, folder, symlinks=True, copy_function=shutil.copy2, ignore=skip)
+        (folder / "results").symlink_to(self.folder / "results")
+        return Study(folder)
+
     def edit_config(self, section: str | None, **values: object) -> None:
         config = yaml.safe_load(self.config.read_text())
         (config if section is None else config.setdefault(section, {})).update(values)

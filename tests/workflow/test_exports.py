@@ -55,8 +55,8 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture
-def study(exported, tmp_path):
-    return exported.copy(tmp_path / "study")
+def planned(exported, tmp_path):
+    return exported.beside(tmp_path / "study")
 
 
 def would_run(study):
@@ -66,10 +66,10 @@ def would_run(study):
 
 
 @pytest.mark.parametrize("name", EXPORT_EDITS)
-def test_one_edit_exactly_these_exports(study, name):
+def test_one_edit_exactly_these_exports(planned, name):
     change, expected = EXPORT_EDITS[name]
-    change(study)
-    assert would_run(study) == expected
+    change(planned)
+    assert would_run(planned) == expected
 
 
 def test_exports_are_whole_and_are_no_part_of_a_report(exported):
@@ -93,5 +93,5 @@ def test_no_name_and_no_label_leaves_a_slide(exported):
     assert canaries.find(exported.folder) == canaries.PLANTED
 
 
-def test_the_default_target_asks_for_no_export(study):
-    assert not {rule for rule in study.would_run() if "export" in rule}
+def test_the_default_target_asks_for_no_export(planned):
+    assert not {rule for rule in planned.would_run() if "export" in rule}

@@ -33,6 +33,11 @@ def study(bagged, tmp_path):
     return bagged.copy(tmp_path / "study")
 
 
+@pytest.fixture
+def planned(bagged, tmp_path):
+    return bagged.beside(tmp_path / "study")
+
+
 def test_slides_are_bags_from_features_to_the_report(bagged):
     results = bagged.results
     placed = read_table(results / "splits.tsv")
@@ -82,10 +87,10 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_one_edit_of_a_study_of_bags_exactly_these_rules(study, name):
+def test_one_edit_of_a_study_of_bags_exactly_these_rules(planned, name):
     change, expected = EDITS[name]
-    change(study)
-    assert set(study.would_run()) == expected
+    change(planned)
+    assert set(planned.would_run()) == expected
 
 
 def test_at_level_image_nothing_of_bags_or_masks_is_run(tmp_path):

@@ -45,7 +45,7 @@ EDITS_OF_THE_LEARNT = {
 
 @pytest.mark.parametrize("name", EDITS_OF_THE_LEARNT)
 def test_one_edit_of_a_learnt_clustering_exactly_these_rules(learnt, tmp_path, name):
-    study = learnt.copy(tmp_path / "study")
+    study = learnt.beside(tmp_path / "study")
     change, expected = EDITS_OF_THE_LEARNT[name]
     change(study)
     assert set(study.would_run()) == expected
@@ -53,7 +53,7 @@ def test_one_edit_of_a_learnt_clustering_exactly_these_rules(learnt, tmp_path, n
 
 def test_consistency_concerns_the_cams_alone(learnt, tmp_path):
     """Maps of other methods, which are only compared, do not read it and stand."""
-    study = learnt.copy(tmp_path / "study")
+    study = learnt.beside(tmp_path / "study")
     of_all = study.would_run("--forceall")
     study.edit_config("make_cams", consistency=0.4)
     jobs = study.would_run()

@@ -83,7 +83,8 @@ def may_be_at_work(note: dict) -> str | None:
             f" more at work: {cancel}rm {note_of(note)}; snakemake --unlock"
         )
     with contextlib.suppress(psutil.NoSuchProcess):
-        if psutil.Process(note["pid"]).create_time() == note["born"]:
+        process = psutil.Process(note["pid"])
+        if process.create_time() == note["born"] and process.status() != psutil.STATUS_ZOMBIE:
             return (
                 f"The run of process {note['pid']} is at work here. Wait for it, or interrupt it."
             )

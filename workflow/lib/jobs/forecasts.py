@@ -14,9 +14,9 @@ GROWS = {
     for kind, rules in {
         "slides": "check_slide mask_tissue check_points check_cohort split_patients audit_folds "
         "draw_cluster_maps draw_overlay evaluate_classifier evaluate_masks evaluate_pseudo_masks "
-        "summarise_study write_report gather_exports export_polygons",
-        "jobs": "train_clusters draw_montages draw_embeddings draw_networks probe_networks "
-        "evaluate_clusters evaluate_probes",
+        "summarise_study write_report gather_exports export_polygons export_tissue",
+        "jobs": "train_clusters draw_montages draw_embeddings draw_networks explain_tiles "
+        "probe_networks evaluate_clusters evaluate_probes",
     }.items()
     for rule in rules.split()
 }

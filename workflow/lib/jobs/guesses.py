@@ -19,6 +19,7 @@ OF_THE_DEMO = {
     "evaluate_clusters": (0, 0.67, 19000, 4),
     "evaluate_masks": (0, 0.14, 29000, 6),
     "evaluate_pseudo_masks": (0, 0.15, 800, 2),
+    "explain_tiles": (0, 16, 1300000, 6),
     "extract_features": (3.5, 1, 120000, 5),
     "make_cams": (2.9, 0.8, 8100, 5),
     "make_pseudo_masks": (1.9, 0.029, 5700, 2),
@@ -57,6 +58,7 @@ ALIKE = {
     "export_cohort": "stitch_heatmap",
     "export_features": "assign_clusters",
     "export_polygons": "assign_clusters",
+    "export_tissue": "assign_clusters",
     "export_tiles": "assign_clusters",
     "gather_exports": "summarise_study",
 }
