@@ -120,9 +120,10 @@ def make_results(folder: Path) -> None:
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
     recipes = {}
-    for line in (folder / "recipes").read_text().splitlines():
-        output, recipe = json.loads(line)
-        recipes[output] = recipe
+    for noted in map(json.loads, (folder / "recipes").read_text().splitlines()):
+        if isinstance(noted, list):  # else it is of the study, for a forecast
+            output, recipe = noted
+            recipes[output] = recipe
     for rule, block in JOB.findall(done.stdout):
         fields = dict(re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE))
         for output in fields["output"].split(", ") if "output" in fields else ():
