@@ -357,4 +357,4 @@ def test_the_cohort_is_the_size_it_should_be_and_colour_does_not_give_the_class_
         method="predict_proba",
     )
     assert 0.2 < np.mean(labels) < 0.5
-    assert roc_auc_score(labels, guess[:, 1]) < 0.85  # 0.82: tumour is denser, so darker; no more
+    assert roc_auc_score(labels, guess[:, 1]) < 0.8

@@ -14,11 +14,8 @@ from workflow.lib.jobs.job import run
 from workflow.lib.jobs.names import CLUSTERINGS
 from workflow.lib.jobs.shard import Shard, commit
 from workflow.lib.jobs.tables import read_table
-from workflow.lib.jobs.units import usable
 from workflow.lib.report.network_pages import draw_network
-from workflow.lib.tiles.bags import TileBag
-from workflow.lib.tiles.inference import check_tiles
-from workflow.lib.tiles.stores import Tiles
+from workflow.lib.tiles.bags import check_bag, open_bag
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +49,12 @@ def draw_networks(
         network = load_network(trained).to(where).eval()
         made = json.loads((trained / "model.json").read_text())
         name = made.get("backbone") or CLUSTERINGS[made["kind"]]
-        slides = usable(units, placed.keys() & {slide.slide for slide in shard.slides})
-        stores = [Tiles(units / slide / "tiles.zarr") for slide in slides]
-        for slide, store in zip(slides, stores, strict=True):
-            found = store.attrs["tile_px"], store.attrs["mpp"]
-            check_tiles(f"{name} ({slide})", expects=(network.tile_px, network.mpp), tiles=found)
+        members = placed.keys() & {slide.slide for slide in shard.slides}
+        bag = open_bag(units, dict.fromkeys(members, 0))
+        check_bag(name, bag, expects=(network.tile_px, network.mpp))
         pages, facts = draw_network(
             network,
-            TileBag(slides, stores, [0] * len(slides)),
+            bag,
             fold=fold,
             name=name,
             sees=made.get("channels", "rgb"),

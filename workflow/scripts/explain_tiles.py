@@ -1,7 +1,6 @@
 """Draw what the classifier of a fold sees in tiles of the slides that it is tested on."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,24 @@ from workflow.lib.cohort.folds import in_fold
 from workflow.lib.evidence.attributions import attribute, log_odds
 from workflow.lib.evidence.cam_names import CAMS
 from workflow.lib.evidence.cams import Scale
-from workflow.lib.evidence.explained_tiles import find_tile, pick_tiles, tile_evidence
+from workflow.lib.evidence.explained_tiles import (
+    find_tiles,
+    pick_tiles,
+    read_named,
+    tile_evidence,
+)
 from workflow.lib.jobs.devices import prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, commit
 from workflow.lib.jobs.tables import read_table, write_table
-from workflow.lib.jobs.units import usable
 from workflow.lib.networks.classifiers import Classifier
 from workflow.lib.report.explanations import Explained, colour_maps, draw_explanations
 from workflow.lib.report.montage import count
 from workflow.lib.report.network_pages import draw_network
-from workflow.lib.tiles.bags import TileBag
-from workflow.lib.tiles.inference import check_tiles, to_input
+from workflow.lib.tiles.bags import check_bag, open_bag
+from workflow.lib.tiles.inference import to_input
 from workflow.lib.tiles.shards import Shards
-from workflow.lib.tiles.stores import Tiles, open_group
+from workflow.lib.tiles.stores import open_group
 
 log = logging.getLogger(__name__)
 
@@ -65,20 +68,16 @@ def explain_tiles(
     units, seen, trained = tiles[0].parent, cams[0].parent, classifier.with_suffix("")
     cam, rows = seen.parent.name, read_table(splits)
     placed = in_fold(rows, fold, "test")
-    asked = _tested(named, {row["slide"] for row in rows if row["split"] == "test"})
+    asked = read_named(named, {row["slide"] for row in rows if row["split"] == "test"})
 
     def work(folder: Path) -> dict:
         where = prepare(device, threads=threads, seed=seed)
         model = Classifier.load(trained).to(where, memory_format=torch.channels_last)
         name, classes = model.backbone.name, model.requires_grad_(False).classes
-        slides = usable(units, placed)
-        stores = [Tiles(units / slide / "tiles.zarr") for slide in slides]
-        for slide, store in zip(slides, stores, strict=True):
-            found = store.attrs["tile_px"], store.attrs["mpp"]
-            check_tiles(f"{name} ({slide})", expects=(model.tile_px, model.mpp), tiles=found)
-        bag = TileBag(slides, stores, [0] * len(slides))
+        bag = open_bag(units, dict.fromkeys(placed, 0))
+        check_bag(name, bag, expects=(model.tile_px, model.mpp))
         logits = [np.empty((0, len(classes)))]
-        for slide, store in zip(slides, stores, strict=True):
+        for slide, store in zip(bag.slides, bag.stores, strict=True):
             logits.append(open_group(seen / slide / "cams.zarr")["logits"][:][~store.bad])
         probability = softmax(np.concatenate(logits), axis=1)
         picks = pick_tiles(
@@ -86,13 +85,13 @@ def explain_tiles(
             bag.slide.numpy(),
             most=most_certain,
             least=least_certain,
-            named=list(_find([(slide, at) for slide, at in asked if slide in placed], bag)),
+            named=list(find_tiles([each for each in asked if each[0] in placed], bag)),
         )
         table: list[dict] = []
         shown: list[list[Explained]] = [[] for _ in classes]
         for why, index, of in picks:
             slide, row = bag.slides[bag.slide[index]], int(bag.row[index])
-            y, x = stores[bag.slide[index]].origins[row].tolist()
+            y, x = bag.stores[bag.slide[index]].origins[row].tolist()
             facts = (why, classes[of], probability[index, of], slide, placed[slide]["label"], row)
             table.append(dict(zip(COLUMNS, (*facts, x, y), strict=True)))
             tile = bag.read([index])
@@ -138,31 +137,6 @@ def explain_tiles(
         return facts | {"classes": classes, "explained": len(table)}
 
     commit(explanations, shard, work, upstream=[units, splits, trained, seen], only=placed)
-
-
-def _tested(named: Sequence[str], tested: Collection[str]) -> list[tuple[str, str]]:
-    """Slides and places of `named` tiles; ValueError for a slide that no fold tests."""
-    asked = [(slide, place) for slide, _, place in (entry.rpartition(":") for entry in named)]
-    if untested := sorted({slide for slide, _ in asked} - tested):
-        raise ValueError(
-            f"explain_tiles.named: {', '.join(untested)} is tested in no fold, so that every "
-            "classifier has seen it; name tiles of other slides"
-        )
-    return asked
-
-
-def _find(asked: Sequence[tuple[str, str]], bag: TileBag) -> Iterator[int]:
-    """Indices in the bag of tiles that are asked for; a warning for those that are not in it."""
-    for slide, place in asked:
-        if slide not in bag.slides:
-            log.warning("%s was put aside, so that no tile of it is explained.", slide)
-            continue
-        number = bag.slides.index(slide)
-        row = find_tile(slide, bag.stores[number], place)
-        at = np.flatnonzero((bag.slide.numpy() == number) & (bag.row == row))
-        if not len(at):
-            log.warning("Tile %d of %s cannot be read and is not explained.", row, slide)
-        yield from at.tolist()
 
 
 def _words(row: dict) -> list[str]:

@@ -1,7 +1,8 @@
 """Tiles that are explained: which ones, and what a class activation map shows in one of them."""
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,10 @@ import torch
 
 from workflow.lib.evidence.cams import Scale, scale_cams, scale_of, upsample
 from workflow.lib.report.montage import count
+from workflow.lib.tiles.bags import TileBag
 from workflow.lib.tiles.stores import Tiles
+
+log = logging.getLogger(__name__)
 
 
 class Pick(NamedTuple):
@@ -40,6 +44,31 @@ def pick_tiles(
         groups = {"most certain": top, "least certain": low, "named": asked}
         picks += [Pick(why, int(tile), of) for why, tiles in groups.items() for tile in tiles]
     return picks
+
+
+def read_named(named: Sequence[str], tested: Collection[str]) -> list[tuple[str, str]]:
+    """Slide and place of each of `named`; ValueError for a slide that no fold tests."""
+    asked = [(slide, place) for slide, _, place in (entry.rpartition(":") for entry in named)]
+    if untested := sorted({slide for slide, _ in asked} - set(tested)):
+        raise ValueError(
+            f"explain_tiles.named: {', '.join(untested)} is tested in no fold, so that every "
+            "classifier has seen it; name tiles of other slides"
+        )
+    return asked
+
+
+def find_tiles(asked: Sequence[tuple[str, str]], bag: TileBag) -> Iterator[int]:
+    """Indices in the bag of tiles (slide, place); a warning for those that are not in it."""
+    for slide, place in asked:
+        if slide not in bag.slides:
+            log.warning("%s was put aside, so that no tile of it is explained.", slide)
+            continue
+        number = bag.slides.index(slide)
+        row = find_tile(slide, bag.stores[number], place)
+        at = np.flatnonzero((bag.slide.numpy() == number) & (bag.row == row))
+        if not len(at):
+            log.warning("Tile %d of %s cannot be read and is not explained.", row, slide)
+        yield from at.tolist()
 
 
 def find_tile(slide: str, store: Tiles, place: str) -> int:

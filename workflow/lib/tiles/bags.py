@@ -10,6 +10,7 @@ import torch
 from workflow.lib.jobs.units import usable
 from workflow.lib.measures.label_metrics import balanced_weights
 from workflow.lib.tiles.buffers import empty_batch
+from workflow.lib.tiles.inference import check_tiles
 from workflow.lib.tiles.stores import Tiles, open_group
 
 
@@ -103,6 +104,13 @@ def open_bag(
         open_group(tile_labels / slide / "tile_labels.zarr")["labels"][:] for slide in slides
     ]
     return TileBag(slides, stores, [labels[slide] for slide in slides], clusters, own)
+
+
+def check_bag(model: str, bag: TileBag, *, expects: tuple[int | None, float | None]) -> None:
+    """`inference.check_tiles` of the tiles of every slide, which a refusal names."""
+    for slide, store in zip(bag.slides, bag.stores, strict=True):
+        found = store.attrs["tile_px"], store.attrs["mpp"]
+        check_tiles(f"{model} ({slide})", expects=expects, tiles=found)
 
 
 def tile_weights(bag: TileBag) -> torch.Tensor:
