@@ -143,7 +143,7 @@ def test_nothing_is_repaired_while_somebody_writes(study):
     finally:
         orphan.kill()
         orphan.wait()
-    draft = study.results / "tiles/.s04.node7-12-ab.draft"
+    draft = study.results / "tiles/.s04.12@node7@ab.draft"
     draft.mkdir()
     status, said = repair(study)
     assert status == 2 and "another machine writes" in said

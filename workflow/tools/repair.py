@@ -8,14 +8,13 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import NamedTuple
 
 from workflow.lib.jobs.damage import Damage, unlisted
+from workflow.lib.jobs.drafts import draft_of, is_elsewhere
 from workflow.tools.resume import jobs_at_work
 from workflow.tools.run import farewell, watch
 
@@ -80,9 +79,8 @@ def writers(folder: Path, results: Path) -> str | None:
             "a run holds the lock of this folder and is not on this machine. If none is at work"
             " anywhere, unlock it with: snakemake --unlock (and the --configfile)"
         )
-    host = socket.gethostname()
     for draft in results.rglob(".*.draft"):
-        if "-" in draft.name and f".{host}-" not in draft.name:
+        if is_elsewhere(draft):
             return f"another machine writes {draft}; if it does not any more, remove that folder"
     return None
 
@@ -139,8 +137,7 @@ def _inside(unit: Path, results: Path) -> None:
 def _remove(unit: Path) -> None:
     """Take a unit away: out of sight at once, under a name that a later job would clear up."""
     if unit.exists():
-        owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        draft = unit.with_name(f".{unit.name}.{owner}.draft")
+        draft = draft_of(unit)
         os.rename(unit, draft)
         shutil.rmtree(draft)
 

@@ -175,7 +175,7 @@ def test_what_is_not_there_any_more_is_lost(results, change, unit, lost):
 
 def test_drafts_are_no_sources(results):
     remake(results / "tiles/a")
-    draft = results / "tiles/.a.here-1-2.draft"
+    draft = results / "tiles/.a.1@here@2.draft"
     (results / "tiles/a").rename(draft)
     assert Ancestry(results).lost(results / "scores/fold0/a") == ["tiles"]
 

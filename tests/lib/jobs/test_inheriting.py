@@ -29,7 +29,7 @@ def made(tmp_path):
     (made / "torn.tsv").write_text("to")
     (made / "unsigned.tsv").write_text("x\n")
     (made / "identities.json").write_text("{}")
-    for hidden in (".s2.host-1.draft", ".fold0.work"):
+    for hidden in (".s2.1@host@2.draft", ".fold0.work"):
         (made / "tiles" / hidden).mkdir()
         (made / "tiles" / hidden / "x").touch()
     os.utime(made / "tiles" / "s1.json", ns=(10**18, 10**18))

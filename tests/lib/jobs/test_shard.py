@@ -170,12 +170,12 @@ def test_building_on_nothing_is_an_error(tmp_path):
 
 def test_drafts_of_dead_jobs_go_and_those_of_living_ones_stay(tmp_path):
     folder, host = tmp_path / "tiles", socket.gethostname()
-    dead = folder / f".a.{host}-999999999-x.draft"
-    alive = folder / f".a.{host}-{os.getpid()}-x.draft"
-    elsewhere = folder / ".a.another-host-1-x.draft"
+    dead = folder / f".a.999999999@{host}@x.draft"
+    alive = folder / f".a.{os.getpid()}@{host}@x.draft"
+    elsewhere = folder / f".a.999999999@{host}-2@x.draft"
     for draft in (dead, alive, elsewhere):
         draft.mkdir(parents=True)
-    index = folder / f".all.json.{host}-999999999-x.draft"
+    index = folder / f".all.json.999999999@{host}@x.draft"
     index.write_text("{")
     visit(folder / "all.json", shard("a"), Work())
     assert not dead.exists() and alive.exists() and elsewhere.exists()

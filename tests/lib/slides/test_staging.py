@@ -57,13 +57,13 @@ def test_copies_of_dead_processes_of_this_host_go(slide, tmp_path):
     dead = subprocess.Popen(["true"])
     dead.wait()
     host, scratch = socket.gethostname(), tmp_path / "scratch"
-    left = f"microtome-{dead.pid}@{host}@x1"
+    left = f".microtome.{dead.pid}@{host}@x1"
     kept = [
-        f"microtome-{os.getpid()}@{host}@x2",  # of a process that is alive
-        f"microtome-{dead.pid}@{host}-2@x3",  # of another host: who knows
-        f"microtome-{dead.pid}@2-{host}@x4",
-        f"other-{dead.pid}@{host}@x5",
-        f"microtome-x@{host}@x6",
+        f".microtome.{os.getpid()}@{host}@x2",  # of a process that is alive
+        f".microtome.{dead.pid}@{host}-2@x3",  # of another host: who knows
+        f".microtome.{dead.pid}@2-{host}@x4",
+        f".other.{dead.pid}@{host}@x5",
+        f".microtome.x@{host}@x6",
     ]
     for name in (left, *kept):
         (scratch / name / "a").mkdir(parents=True)

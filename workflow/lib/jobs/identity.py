@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 import re
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from workflow.lib.jobs.drafts import draft_of, sweep
 from workflow.lib.slides.buckets import ObjectPath, Part, StorageError, ask, find_parts
 
 WHOLE_BYTES = 16 << 20  # files up to this size are hashed whole
@@ -128,7 +128,8 @@ class Identities:
         """Write what was learnt, atomically; losing it costs only time."""
         if self.changed:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            draft = self.file.with_name(f".{self.file.name}.{uuid.uuid4().hex}")
+            sweep(self.file.parent, self.file.name)
+            draft = draft_of(self.file)
             draft.write_text(json.dumps(self.known, indent=0, sort_keys=True))
             os.replace(draft, self.file)
             self.changed = False

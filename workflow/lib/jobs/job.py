@@ -7,7 +7,6 @@ A stage is a function. Its Path parameters are the rule's inputs and outputs, it
 parameters are the keys of the config section with the rule's name.
 """
 
-import errno
 import json
 import logging
 import re
@@ -19,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workflow.lib.jobs.arguments import from_command_line, from_snakemake
+from workflow.lib.jobs.drafts import FULL
 from workflow.lib.jobs.explanation import sidecar
 from workflow.lib.jobs.units import checksum, write_json
 
 log = logging.getLogger("workflow")
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 CODE = re.compile(r"E_[A-Z_]+: ")
 
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 # Modules that bind, commit, copy and log but never touch a number: editing them reruns nothing.
 PLUMBING = {
-    f"workflow.lib.jobs.{name}" for name in ("job", "arguments", "shard", "units", "recipe")
+    f"workflow.lib.jobs.{name}"
+    for name in ("job", "arguments", "shard", "units", "drafts", "recipe")
 } | {"workflow.lib.slides.buckets", "workflow.lib.slides.staging"}
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -15,8 +15,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.drafts import sweep
 from workflow.lib.jobs.recipe import digest
-from workflow.lib.jobs.units import carried_verdict, identify, make_unit, sweep, write_json
+from workflow.lib.jobs.units import carried_verdict, identify, make_unit, write_json
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,10 @@ import json
 import logging
 import os
 import shutil
-import socket
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from workflow.lib.jobs.drafts import draft_of, sweep
 from workflow.lib.jobs.recipe import canon, digest
 from workflow.lib.jobs.verdicts import Quarantine
 
@@ -57,7 +56,7 @@ def make_unit(
     except (OSError, ValueError):
         pass  # absent or torn: make it
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = _draft(folder)
+    draft = draft_of(folder)
     draft.mkdir()
     try:
         found = _work(draft, work, carried)
@@ -117,24 +116,12 @@ def write_json(file: Path, value: dict) -> None:
     value["seal"] = digest(value)
     file.parent.mkdir(parents=True, exist_ok=True)
     sweep(file.parent, file.name)
-    draft = _draft(file)
+    draft = draft_of(file)
     with draft.open("w") as stream:
         stream.write(canon(value) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(draft, file)
-
-
-def sweep(folder: Path, name: str = "*") -> None:
-    """Remove the drafts that killed jobs of this host left in a folder, of things called `name`."""
-    host = socket.gethostname()
-    for leftover in folder.glob(f".{name}.{host}-*"):
-        owner = leftover.name.rpartition(f".{host}-")[2].split("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
 
 
 def _work(draft: Path, work: Callable[[Path], dict | None], carried: dict | None) -> dict:
@@ -169,9 +156,3 @@ def _replace(folder: Path, draft: Path, recipe: str) -> None:
         if manifest(folder)["recipe"] != recipe:
             raise
     shutil.rmtree(outdated, ignore_errors=True)
-
-
-def _draft(thing: Path) -> Path:
-    """A name beside `thing`, of this process alone, to make it under."""
-    owner = f"{socket.gethostname()}-{os.getpid()}"
-    return thing.with_name(f".{thing.name}.{owner}-{uuid.uuid4().hex[:8]}.draft")

@@ -1,16 +1,15 @@
 """A slide on a local disk for as long as it is worked on: itself, or a copy that goes after."""
 
-import errno
 import logging
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from workflow.lib.jobs.drafts import FULL, draft_of, sweep
 from workflow.lib.jobs.identity import companions
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.slides.buckets import ObjectPath, StorageError, fetch, find_parts
@@ -18,7 +17,7 @@ from workflow.lib.slides.slides import stamp
 
 log = logging.getLogger(__name__)
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+NAME = "microtome"  # of copies, as drafts
 
 
 @contextmanager
@@ -46,16 +45,14 @@ def staged(path: Path | ObjectPath, scratch: Path | None) -> Iterator[Path]:
 def _make_folder(scratch: Path | None) -> Path:
     """An empty folder that only its user can read, where others of dead processes are gone."""
     place = os.path.expandvars(scratch or tempfile.gettempdir())
-    host = socket.gethostname()
     try:
         if "$" in place:
             raise StorageError("E_SCRATCH", f"{place} names a variable that is not set.")
         os.makedirs(place, exist_ok=True)
-        for leftover in Path(place).glob(f"microtome-*@{host}@*"):
-            owner = leftover.name.split("@")[0].removeprefix("microtome-")
-            if owner.isdigit() and not Path("/proc", owner).exists():
-                shutil.rmtree(leftover, ignore_errors=True)
-        return Path(tempfile.mkdtemp(prefix=f"microtome-{os.getpid()}@{host}@", dir=place))
+        sweep(Path(place), NAME)
+        folder = draft_of(Path(place, NAME))
+        folder.mkdir(mode=0o700)
+        return folder
     except OSError as error:
         raise _no_room(place, error.strerror) from error
 
