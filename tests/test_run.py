@@ -44,6 +44,16 @@ def test_run_shows_sentences_and_trouble_only(capsys):
     assert json.dumps("output: x") not in shown
 
 
+def test_the_bar_knows_from_the_beginning_how_much_there_is_to_do(capsys):
+    run.show(
+        io.StringIO(
+            "Job stats:\njob          count\n---------  -------\ntile_slide        8\n"
+            "total             9\n\nSelect jobs to execute...\n"
+        )
+    )
+    assert "0/9 steps" in capsys.readouterr().err
+
+
 def test_a_sentence_of_a_stage_is_no_trouble(capsys):
     """Of a slide that was put aside, several stages say that it cannot be used."""
     run.show(

@@ -23,7 +23,7 @@ from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_remedi
 from workflow.tools.resume import end_note, noting, others_at_work, take_up
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-STEPS = re.compile(r"^(\d+) of (\d+) steps")
+STEPS = re.compile(r"^(?:(\d+) of |total +)(\d+)(?: steps|$)")  # done; planned
 TROUBLE = re.compile(r"Error|Exception|error:|Nothing to be done|cannot be used|LockException")
 FAILED = re.compile(r"^Error in rule (\w+):")
 FIELD = re.compile(r"^    (jobid|log): (\S+)")
@@ -104,7 +104,7 @@ def show(lines: Iterable[str]) -> Seen:
             seen.codes |= set(REFUSED.findall(line))
             if steps := STEPS.match(line):
                 bar.total = int(steps[2])
-                bar.n = int(steps[1])
+                bar.n = int(steps[1] or 0)
                 bar.refresh()
             elif said or (trouble and line.strip()):
                 bar.write(line.rstrip(), file=sys.stderr)
