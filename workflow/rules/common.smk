@@ -21,13 +21,13 @@ from workflow.lib.jobs.contradictions import check_config, check_marks, check_na
 from workflow.lib.jobs.explanation import note_change, note_study, recorded_recipe
 from workflow.lib.jobs.identity import Identities
 from workflow.lib.cohort.permutation import permute_labels
-from workflow.lib.jobs.recipe import as_param, canon, recipe as make_recipe
+from workflow.lib.jobs.recipe import ROOT, as_param, canon, recipe as make_recipe
 from workflow.lib.jobs.recipe import release, shared_settings
 from workflow.lib.jobs.shard import assign_shards
 from workflow.lib.cohort.sheet import SheetError, read_sheet
 from workflow.lib.cohort.splits import count_folds
 
-schema = yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text())
+schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 if problems := schema_faults(config, schema) or check_config(config):
     raise WorkflowError(
         "E_CONFIG: The config cannot be used:\n" + "\n".join(f"  {p}" for p in problems)
@@ -133,7 +133,7 @@ def page_facts(wildcards):
     """What the report is made from beside its tables: the config that shapes results, the page."""
     hidden = ("compute", "slides", "weights", "slides_per_shard", "export_features")
     shown = {key: value for key, value in config.items() if key not in hidden}
-    folder = Path(workflow.basedir, "workflow/report")
+    folder = ROOT / "workflow/report"
     page = sorted([*folder.glob("report.*"), *folder.glob("viewer/layers.*")])
     return {"config": shown, "page": [IDENTITIES.of(file) for file in page]}
 
