@@ -51,6 +51,9 @@ compare: .venv/ready
 view: .venv/ready
 	$(BIN)/python -m workflow.tools.view results/$(STUDY) $(if $(SLIDES),--slides $(SLIDES)) $(ARGS)
 
+# A worker a core: threads of several workers would wait for each other.
+test test-all: export OMP_NUM_THREADS := 1
+
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow and not slurm" $(TESTS)
 

@@ -5,12 +5,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from benchmarks import clustering
+from benchmarks import clustering, glas_heads, glas_images
+from workflow.lib.networks.heads import HEADS
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "benchmarks" / "clustering.py"
@@ -79,12 +82,14 @@ def test_a_cell_without_an_answer_has_a_row(monkeypatch, tmp_path):
     assert {len(row) for row in rows} == {len(clustering.HEAD) + len(clustering.RATIOS)}
 
 
-def test_the_search_on_glands_says_every_step(tmp_path):
-    """Drawn images of four patients and a random network: every row is there, and no promise."""
+@pytest.fixture
+def glands(tmp_path):
+    """A sheet of drawn images of six patients: dark rings, on darker ground where malignant."""
     rng, (y, x) = np.random.default_rng(0), np.ogrid[:240, :288]
     lines = ["slide\tpath\tpatient\tlabel\tmpp\tmask"]
     for number in range(6):
-        image, mask = np.full((240, 288, 3), 215, np.uint8), np.zeros((240, 288), np.uint8)
+        ground = 215 - 60 * (number % 2)
+        image, mask = np.full((240, 288, 3), ground, np.uint8), np.zeros((240, 288), np.uint8)
         for middle in ((60, 60), (150, 180)):
             apart = np.hypot(y - middle[0], x - middle[1] - 2 * number)
             image[(apart < 38) & (apart > 26)] = (90, 60, 140)
@@ -95,14 +100,48 @@ def test_the_search_on_glands_says_every_step(tmp_path):
         label = ("benign", "malignant")[number % 2]
         lines.append(f"s{number}\ts{number}.png\tp{number}\t{label}\t0.62005\ts{number}-mask.png")
     (tmp_path / "slides.tsv").write_text("\n".join(lines) + "\n")
-    command = [sys.executable, FILE.with_name("glas_search.py"), "--checkpoint", "random"]
-    command += ["--slides", tmp_path / "slides.tsv"]
+    return tmp_path / "slides.tsv"
+
+
+def said_of(glands, script):
+    """What a benchmark of GlaS prints of drawn images, with a random network."""
+    command = [sys.executable, FILE.with_name(script), "--checkpoint", "random"]
+    command += ["--slides", glands]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = dict(re.findall(r"^(.+?) +([\d.]+) \[", done.stdout, re.MULTILINE))
+    return done.stdout
+
+
+def test_the_search_on_glands_says_every_step(glands):
+    said = said_of(glands, "glas_search.py")
+    found = dict(re.findall(r"^(.+?) +([\d.]+) \[", said, re.MULTILINE))
     found = {name.strip(): float(value) for name, value in found.items()}
     assert len(found) == 24
-    share = np.mean([np.asarray(Image.open(m)) for m in tmp_path.glob("*-mask.png")])
+    masks = glands.parent.glob("*-mask.png")
+    share = np.mean([np.asarray(Image.open(mask)) for mask in masks])
     assert found["constant: the share of glands"] == pytest.approx(100 * share, abs=1)
     assert found["glands: and lumens grown by their wall"] > 95
-    assert done.stdout.count("Spearman") == 2
+    assert said.count("Spearman") == 2
+
+
+def test_every_head_is_tried_at_every_scale(glands, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["", "--checkpoint", "random", "--slides", str(glands)])
+    monkeypatch.setattr(glas_heads, "EPOCHS", 1)
+    monkeypatch.setattr(glas_heads, "SCALES", (0.5, 1.0))
+    monkeypatch.setattr(glas_images, "REPLICATES", 9)
+    glas_heads.main()
+    row = r"^(\w+), input at ([\d.]+); AUROC [\d.]+ \["
+    found = re.findall(row, capsys.readouterr().out, re.MULTILINE)
+    assert found == [(head, scale) for scale in ("0.5", "1") for head in HEADS]
+
+
+@pytest.mark.parametrize("pooling", HEADS)
+def test_every_head_learns_what_tells_the_classes_apart(pooling):
+    """Half of the channels are raised where an image is malignant, in a corner of it."""
+    study = SimpleNamespace(seed=0, label=np.arange(16) % 2)
+    noise = torch.randn(16, 64, 6, 6, generator=torch.Generator().manual_seed(0)) / 4
+    noise[1::2, :32, :3, :3] += 1
+    settings = glas_heads.SETTINGS[pooling]
+    head = glas_heads.learn(study, list(noise[:12]), np.arange(12), pooling, settings, epochs=30)
+    malignant = head.logits(noise[12:]).diff(dim=1)[:, 0] > 0
+    assert malignant.tolist() == [False, True, False, True]
