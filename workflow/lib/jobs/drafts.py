@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what an OSError says where there is no room for one
+ROOM = 1 << 16  # bytes; the log of a job that failed is shorter
 
 
 def draft_of(thing: Path) -> Path:
@@ -25,6 +26,21 @@ def sweep(folder: Path, name: str = "*") -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether a disk, or a quota, has no room for as much as the log of a job in `folder`."""
+    draft = draft_of(folder / "room")
+    try:
+        with draft.open("wb") as stream:
+            stream.write(bytes(ROOM))
+            stream.flush()
+            os.fsync(stream.fileno())  # some disks find out only then
+    except OSError as error:
+        return error.errno in FULL
+    finally:
+        draft.unlink(missing_ok=True)
+    return False
 
 
 def is_elsewhere(draft: Path) -> bool:
