@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
@@ -12,6 +11,7 @@ from base64 import urlsafe_b64encode
 import psutil
 import pytest
 
+from workflow.lib.jobs.drafts import place
 from workflow.lib.jobs.units import checksum
 from workflow.tools import resume
 
@@ -40,7 +40,7 @@ def queue(folder, answers):
 
 
 def note(**changes):
-    known = {"host": socket.gethostname(), "pid": GONE, "born": 1.0, "jobs": "12ab-34"} | changes
+    known = {"host": place(), "pid": GONE, "born": 1.0, "jobs": "12ab-34"} | changes
     resume.NOTES.mkdir(exist_ok=True)
     resume.note_of(known).write_text(json.dumps(known))
 

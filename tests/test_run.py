@@ -4,6 +4,7 @@ import io
 import json
 import os
 
+from tests.disks import fill, small_disk
 from workflow.tools import resume, run
 
 OUTPUT = """
@@ -109,3 +110,13 @@ def test_run_says_who_holds_the_lock(tmp_path, monkeypatch, capsys):
         first == f"The run of process {os.getpid()} is at work here. Wait for it, or interrupt it."
     )
     assert second == "Nothing was run."
+
+
+def test_a_run_that_finds_no_room_to_begin_in_says_so(tmp_path, monkeypatch):
+    with small_disk(tmp_path / "disk", 1) as disk:
+        monkeypatch.chdir(disk)
+        ballast = fill(disk)
+        assert run.farewell(run.Seen(), 1, "again")[1].startswith("  What to do, E_DISK: ")
+        ballast.unlink()
+        assert run.farewell(run.Seen(), 1, "again")[1] == "  The lines above say why."
+        monkeypatch.chdir(tmp_path)

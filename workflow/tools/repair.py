@@ -81,7 +81,10 @@ def writers(folder: Path, results: Path) -> str | None:
         )
     for draft in results.rglob(".*.draft"):
         if is_elsewhere(draft):
-            return f"another machine writes {draft}; if it does not any more, remove that folder"
+            return (
+                f"another machine or container writes {draft}; if it does not any more, remove that"
+                " folder"
+            )
     return None
 
 

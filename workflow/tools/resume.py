@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from workflow.lib.jobs.drafts import place
 from workflow.lib.jobs.explanation import recorded_recipe
 from workflow.lib.jobs.inheriting import is_vouched_for
 
@@ -46,7 +46,7 @@ def noting(lines: Iterable[str], pid: int) -> Iterator[str]:
 def write_note(pid: int, jobs: str | None) -> None:
     """Note a run: where it is, and what its jobs are called where a cluster has them."""
     born = psutil.Process(pid).create_time()
-    note = {"host": socket.gethostname(), "pid": pid, "born": born, "jobs": jobs}
+    note = {"host": place(), "pid": pid, "born": born, "jobs": jobs}
     draft = note_of(note).with_suffix(".draft")
     try:
         NOTES.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def note_of(note: dict) -> Path:
 def end_note(pid: int, status: int) -> None:
     """Remove the note of this run, unless Snakemake was killed and could not see to its jobs."""
     if status >= 0:
-        note_of({"host": socket.gethostname(), "pid": pid}).unlink(missing_ok=True)
+        note_of({"host": place(), "pid": pid}).unlink(missing_ok=True)
 
 
 def read_notes() -> list[dict]:
@@ -76,7 +76,7 @@ def read_notes() -> list[dict]:
 
 def may_be_at_work(note: dict) -> str | None:
     """A sentence on a run that goes on, or may; None where it is no more."""
-    if note["host"] != socket.gethostname():
+    if note["host"] != place():
         cancel = f"scancel --name {note['jobs']}; " if note["jobs"] else ""
         return (
             f"A run on {note['host']} left its note here. Go on there; or, if it is certainly no"

@@ -20,6 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_remedies, tell_slides
+from workflow.lib.jobs.drafts import is_full
 from workflow.tools.resume import end_note, noting, others_at_work, take_up
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -115,6 +116,7 @@ def farewell(seen: Seen, status: int, again: str) -> list[str]:
     """The last lines: what failed, which slides were put aside, what stands, what to type next."""
     if status and not seen.logs:
         codes = {"E_LOCKED" if code == "LockException" else code for code in seen.codes}
+        codes = codes or ({"E_DISK"} if is_full(Path.cwd()) else set())
         killed = ["  Snakemake was killed before a job began."] * (status < 0)
         reason = tell_remedies(codes) or killed or ["  The lines above say why."]
         return ["Nothing was run.", *reason, f"Then: {again}"]

@@ -3,12 +3,12 @@
 import errno
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.drafts import place
 from workflow.lib.jobs.shard import Shard, assign_shards, commit, visit
 from workflow.lib.jobs.units import manifest, usable
 from workflow.lib.jobs.verdicts import Quarantine
@@ -169,7 +169,7 @@ def test_building_on_nothing_is_an_error(tmp_path):
 
 
 def test_drafts_of_dead_jobs_go_and_those_of_living_ones_stay(tmp_path):
-    folder, host = tmp_path / "tiles", socket.gethostname()
+    folder, host = tmp_path / "tiles", place()
     dead = folder / f".a.999999999@{host}@x.draft"
     alive = folder / f".a.{os.getpid()}@{host}@x.draft"
     elsewhere = folder / f".a.999999999@{host}-2@x.draft"

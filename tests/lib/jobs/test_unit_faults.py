@@ -3,15 +3,15 @@
 import errno
 import itertools
 import os
-import re
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.disks import fill, small_disk
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.jobs import units
+from workflow.lib.jobs.aftermath import read_failure
 from workflow.lib.jobs.damage import find_damage
 from workflow.lib.jobs.job import with_code
 from workflow.lib.jobs.shard import Shard, visit
@@ -95,29 +95,32 @@ def test_another_writer_of_the_same_unit_may_be_first(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A disk of 1 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode and re.search("permission denied|must be superuser", mounted.stderr):
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
-    assert mounted.returncode == 0, mounted.stderr
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with small_disk(tmp_path / "disk", 1) as disk:
+        yield disk
 
 
-def test_a_full_disk_leaves_nothing_half_made_and_room_is_enough_to_go_on(small_disk):
+def test_a_full_disk_leaves_nothing_half_made_and_room_is_enough_to_go_on(disk):
     def write(folder):
         (folder / "tiles.bin").write_bytes(bytes(600_000))
 
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(600_000))
     with pytest.raises(OSError, match="No space left") as full:
-        make_unit(small_disk / "s1", {"rule": "tile_slide"}, write, None)
+        make_unit(disk / "s1", {"rule": "tile_slide"}, write, None)
     assert full.value.errno == errno.ENOSPC and with_code(full.value).startswith("E_DISK: ")
-    assert [file.name for file in small_disk.iterdir()] == ["ballast"]
+    assert [file.name for file in disk.iterdir()] == ["ballast"]
     ballast.unlink()
-    make_unit(small_disk / "s1", {"rule": "tile_slide"}, write, None)
-    assert find_damage(small_disk) == (1, [])
+    make_unit(disk / "s1", {"rule": "tile_slide"}, write, None)
+    assert find_damage(disk) == (1, [])
+
+
+def test_a_log_that_breaks_off_is_of_a_full_disk_or_of_a_killed_job(disk):
+    log = disk / "a.log"
+    log.write_text("2026-11-29 12:00:00,000 INFO begun\n")
+    ballast = fill(disk)
+    assert read_failure("tile_slide", log).code == "E_DISK"
+    ballast.unlink()
+    assert read_failure("tile_slide", log).code == "E_KILLED"
+    assert [file.name for file in disk.iterdir()] == ["a.log"]

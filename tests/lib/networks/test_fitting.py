@@ -28,7 +28,7 @@ class Line:
         self.x = torch.linspace(-1, 1, 16)[:, None]
         self.validates, self.val_losses = validates, val_losses
         self.stop_at, self.broken, self.steep = stop_at, broken, steep
-        self.losses, self.validated = [], 0
+        self.seen, self.validated = [], 0
 
     def groups(self):
         return [{"params": list(self.model.parameters()), "peak": 0.05, "weight_decay": 0.0}]
@@ -51,13 +51,13 @@ class Line:
             raise KeyboardInterrupt
         noisy = torch.from_numpy(pixels) + 0.01 * torch.randn(len(pixels), 1, generator=generator)
         loss = ((self.model(noisy) - (3 * self.x[indices] - 1)) ** 2).mean()
-        self.losses.append(loss.item())
+        self.seen.append(loss.item())
         if self.steep == self.validated:
             loss = loss + (loss - loss.detach()).sqrt()  # of which the slope at 0 is infinite
         return loss * float("nan") if self.broken == self.validated else loss
 
     def recall(self):
-        mean, self.losses = float(np.mean(self.losses)), []
+        mean, self.seen = float(np.mean(self.seen)), []
         return {"loss": mean}
 
     def validate(self):

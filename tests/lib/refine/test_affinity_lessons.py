@@ -60,10 +60,10 @@ def test_image_and_labels_are_turned_and_cut_together(monkeypatch, colour_jitter
 
 def test_labels_reach_the_loss_as_they_are():
     class Spy(AffinityLesson):
-        seen = None
+        judged = None
 
         def _judge(self, tiles, labels):
-            self.seen = labels
+            self.judged = labels
             return super()._judge(tiles, labels)
 
     training = labelled([Store(3)])
@@ -71,7 +71,7 @@ def test_labels_reach_the_loss_as_they_are():
     lesson = lesson_of(training, kind=Spy)
     indices = torch.tensor([2, 0])
     lesson.loss(indices, lesson.read(indices), torch.Generator().manual_seed(0))
-    assert torch.equal(lesson.seen[:, 0, ::4, ::4], training[1][indices].float())
+    assert torch.equal(lesson.judged[:, 0, ::4, ::4], training[1][indices].float())
 
 
 def test_the_loss_is_half_the_sum_of_its_terms():

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import socket
 import stat
 import subprocess
 from collections import namedtuple
@@ -11,6 +10,7 @@ from collections import namedtuple
 import pytest
 
 from tests.stored import serving, use
+from workflow.lib.jobs.drafts import place
 from workflow.lib.jobs.verdicts import Quarantine
 from workflow.lib.slides import staging
 from workflow.lib.slides.buckets import ObjectPath, StorageError
@@ -56,7 +56,7 @@ def test_a_copy_goes_also_when_the_work_fails(slide, tmp_path, error):
 def test_copies_of_dead_processes_of_this_host_go(slide, tmp_path):
     dead = subprocess.Popen(["true"])
     dead.wait()
-    host, scratch = socket.gethostname(), tmp_path / "scratch"
+    host, scratch = place(), tmp_path / "scratch"
     left = f".microtome.{dead.pid}@{host}@x1"
     kept = [
         f".microtome.{os.getpid()}@{host}@x2",  # of a process that is alive

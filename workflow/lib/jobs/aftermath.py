@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workflow.lib.jobs.damage import walk_results
+from workflow.lib.jobs.drafts import is_full
 from workflow.lib.jobs.errors import catalogue
 
 STOPPED = re.compile(
@@ -32,13 +33,15 @@ class Failure(NamedTuple):
 
 
 def read_failure(rule: str, log: Path) -> Failure:
-    """Why a job failed, of its log; one that says nothing was killed."""
+    """Why a job failed, of its log; one that says nothing had no room to say it, or was killed."""
     try:
         said = STOPPED.findall(log.read_text(errors="replace"))
     except OSError:
         said = []
-    code, sentence = said[-1] if said else ("E_KILLED", PROBLEMS["E_KILLED"].meaning)
-    return Failure(rule, code, sentence, str(log))
+    if said:
+        return Failure(rule, *said[-1], str(log))
+    code = "E_DISK" if is_full(log.parent) else "E_KILLED"
+    return Failure(rule, code, PROBLEMS[code].meaning, str(log))
 
 
 def tell_failures(failures: Iterable[Failure]) -> list[str]:

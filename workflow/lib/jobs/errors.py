@@ -105,6 +105,10 @@ STUDY = {
         "Look at the memory of the machine (a cluster: at mem_mb), then run again: what was"
         " finished is kept.",
     ),
+    "E_STOPPED": Problem(
+        "A training was asked to end (SIGTERM: by a queue's time limit, by kill) and saved itself.",
+        "Run again: it goes on from that step, to the same result.",
+    ),
     "E_JOB": Problem(
         "A job stopped at an error of its own, which its log tells.",
         "Read the sentence, and the log for the whole story. If a result that was read is damaged,"

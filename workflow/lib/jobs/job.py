@@ -30,10 +30,9 @@ CODE = re.compile(r"E_[A-Z_]+: ")
 def run(stage: Callable[..., None], snakemake: object | None = None) -> None:
     """Call `stage` with what Snakemake or the command line gives, and log to both."""
     if snakemake is None:
-        _call(stage, from_command_line(stage), log_file=None)
+        _call(stage, from_command_line(stage), None)
     else:
-        _call(stage, from_snakemake(stage, snakemake), log_file=Path(snakemake.log[0]))
-        _sign(snakemake)
+        _call(stage, from_snakemake(stage, snakemake), snakemake)
 
 
 class _Sentences(logging.Formatter):
@@ -47,21 +46,21 @@ class _Sentences(logging.Formatter):
         return f"{self.job}: {record.getMessage()}"
 
 
-def _call(stage: Callable[..., None], arguments: dict, log_file: Path | None) -> None:
+def _call(stage: Callable[..., None], arguments: dict, snakemake: object | None) -> None:
     started, name = time.monotonic(), stage.__name__
+    log_file = Path(snakemake.log[0]) if snakemake else None
     key = log_file.with_suffix("").name if log_file else ""
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    handlers[0].setFormatter(_Sentences(f"{name} {key}".strip()))
-    if log_file:
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w"))
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for handler in handlers:
-        handler.addFilter(lambda record: record.name.startswith(("workflow", "__main__")))
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Sentences(f"{name} {key}".strip()))
+    handler.addFilter(_of_a_stage)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     try:
+        if log_file:
+            _log_to(log_file)
         stage(**arguments)
+        if snakemake:
+            _sign(snakemake)
     except Exception as error:
         log.exception("Stopped: %s", with_code(error))
         if log_file:
@@ -69,7 +68,22 @@ def _call(stage: Callable[..., None], arguments: dict, log_file: Path | None) ->
         sys.exit(1)
     finally:
         if log_file:
-            _write_usage(log_file, name, key, time.monotonic() - started, arguments)
+            try:
+                _write_usage(log_file, name, key, time.monotonic() - started, arguments)
+            except OSError as error:  # what was made is made
+                log.warning("What this job cost is not written down: %s", error)
+
+
+def _log_to(log_file: Path) -> None:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log_file, mode="w")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_of_a_stage)
+    logging.getLogger().addHandler(handler)
+
+
+def _of_a_stage(record: logging.LogRecord) -> bool:
+    return record.name.startswith(("workflow", "__main__"))
 
 
 def with_code(error: BaseException) -> str:

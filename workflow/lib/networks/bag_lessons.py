@@ -36,7 +36,7 @@ class BagLesson:
         self.model, self.training, self.validation = model, training, validation
         self.max_tiles, self.device = max_tiles, device
         self.weights = _weights(training)
-        self._seen: list[tuple[int, torch.Tensor]] = []
+        self.seen: list[tuple[int, torch.Tensor]] = []
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -57,14 +57,14 @@ class BagLesson:
     ) -> torch.Tensor:
         slide = int(indices[0])
         logits = self.model(torch.from_numpy(features).to(self.device))
-        self._seen.append((slide, logits.detach().cpu()))
+        self.seen.append((slide, logits.detach().cpu()))
         label = self.training.label[slide].to(self.device)
         return float(self.weights[slide]) * functional.cross_entropy(logits, label)
 
     def recall(self) -> dict:
-        slides = [slide for slide, _ in self._seen]
-        logits = torch.stack([found for _, found in self._seen])
-        self._seen = []
+        slides = [slide for slide, _ in self.seen]
+        logits = torch.stack([found for _, found in self.seen])
+        self.seen = []
         return measure(logits, self.training.label[slides], self.weights[slides])
 
     def validate(self) -> dict | None:

@@ -31,6 +31,7 @@ class Lesson(Protocol):
 
     model: nn.Module
     epoch: int  # that the loop is in, from 0; set by the loop
+    seen: list  # what `recall` is made from, of tensors and plain values; kept when it is ended
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         """Tile indices of one epoch, batch by batch."""
@@ -76,13 +77,14 @@ def fit(
     places, in evaluation (PxAP): then the epoch with the highest is the best, not the lowest loss,
     and it chooses without validation tiles as well.
 
-    `work` is a folder for the checkpoint after each epoch: a second call with the same `key`
-    goes on from there, bitwise as if it had not stopped (on a CPU with the same number of
-    threads); with another key it starts anew. Returns {"curves": rows of epoch, split, what the
-    lesson says, lr; "best_epoch"; "validated": whether validation chose it}.
+    `work` is a folder for the checkpoint after each epoch, and after the step at which SIGTERM asks
+    the process to end: a second call with the same `key` goes on from there, bitwise as if it had
+    not stopped (on a CPU with the same number of threads); with another key it starts anew.
+    Returns {"curves": rows of epoch, split, what the lesson says, lr; "best_epoch"; "validated":
+    whether validation chose it}.
 
     Raises ValueError, naming the slides, when a loss or a gradient is not finite; no weights of
-    that epoch are written anywhere.
+    that epoch are written anywhere. Raises resuming.Stopped when it was asked to end.
     """
     model = lesson.model
     optimiser = torch.optim.AdamW([{**group, "lr": group["peak"]} for group in groups])
@@ -90,47 +92,61 @@ def fit(
     state |= {"validated": False}
     state = resuming.resume(work, key, model=model, optimiser=optimiser) or state
     waiting = Waiting()
-    for epoch in tqdm(range(state["epoch"], epochs), desc="epochs", disable=None, leave=False):
-        if state["validated"] and epoch - state["best_epoch"] >= patience:
-            log.info("No better epoch than %d since then: stopped.", state["best_epoch"])
-            break
-        lesson.epoch = epoch
-        torch.manual_seed(derive_seed(seed, epoch, 0))  # for what is random inside the network
-        batches = lesson.batches(derive_seed(seed, epoch, 0))
-        set_momentum(model.train(), len(batches))
-        steps = waiting.watch(read_ahead(lesson.read, batches))
-        for step, (indices, pixels) in enumerate(steps):
-            pace = _pace(epoch * len(batches) + step, len(batches), epochs)
-            for group in optimiser.param_groups:
-                group["lr"] = pace * group["peak"]
-            generator = torch.Generator().manual_seed(derive_seed(seed, epoch, step + 1))
-            loss = lesson.loss(indices, pixels, generator)
-            _check_finite(loss.item(), "training loss", lesson.names(indices), epoch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            steepness = _steepness(optimiser)
-            _check_finite(steepness, "training gradient", lesson.names(indices), epoch)
-            optimiser.step()
-        rate = optimiser.param_groups[0]["lr"]
-        told = lesson.recall()
-        rows = [{"epoch": epoch + 1, "split": "train", **told, "lr": rate}]
-        model.eval()
-        seen = lesson.validate()
-        if seen is not None:
-            _check_finite(seen["loss"], "validation loss", lesson.validation_names(), epoch)
-        if judge:  # slides whose pixels are known can be without evidence, and so without a loss
-            rows[0]["pxap"], seen = None, (seen or dict.fromkeys(told)) | {"pxap": judge()}
-        if seen is not None:
-            rows.append({"epoch": epoch + 1, "split": "val", **seen, "lr": rate})
-        log.info("Epoch %d of %d: %s.", epoch + 1, epochs, _sentence(rows))
-        validated = patience is not None and seen is not None
-        state |= {"epoch": epoch + 1, "curves": state["curves"] + rows, "validated": validated}
-        cost = math.inf if not validated else -seen["pxap"] if judge else seen["loss"]
-        if not validated or cost < state["best_loss"]:
-            state |= {"best_epoch": epoch + 1, "best_loss": cost}
-            state["best"] = copy.deepcopy(model.state_dict())
-        learnt = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-        resuming.save(work, state | learnt)
+
+    def learnt() -> dict:
+        return {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+
+    with resuming.asked_to_end() as asked:
+        for epoch in tqdm(range(state["epoch"], epochs), desc="epochs", disable=None, leave=False):
+            if state["validated"] and epoch - state["best_epoch"] >= patience:
+                log.info("No better epoch than %d since then: stopped.", state["best_epoch"])
+                break
+            lesson.epoch = epoch
+            torch.manual_seed(derive_seed(seed, epoch, 0))  # for what is random inside the network
+            batches = lesson.batches(derive_seed(seed, epoch, 0))
+            set_momentum(model.train(), len(batches))
+            begun = state.pop("step", 0)
+            if begun:
+                lesson.seen = state.pop("seen")
+                torch.set_rng_state(state.pop("random"))
+            steps = waiting.watch(read_ahead(lesson.read, batches[begun:]))
+            for step, (indices, pixels) in enumerate(steps, begun):
+                pace = _pace(epoch * len(batches) + step, len(batches), epochs)
+                for group in optimiser.param_groups:
+                    group["lr"] = pace * group["peak"]
+                generator = torch.Generator().manual_seed(derive_seed(seed, epoch, step + 1))
+                loss = lesson.loss(indices, pixels, generator)
+                _check_finite(loss.item(), "training loss", lesson.names(indices), epoch)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                steepness = _steepness(optimiser)
+                _check_finite(steepness, "training gradient", lesson.names(indices), epoch)
+                optimiser.step()
+                if asked:
+                    within = {"step": step + 1, "seen": lesson.seen}
+                    within["random"] = torch.get_rng_state()
+                    resuming.save(work, state | learnt() | within)
+                    where = f"step {step + 1} of {len(batches)} in epoch {epoch + 1}"
+                    raise resuming.Stopped(where)
+            rate = optimiser.param_groups[0]["lr"]
+            told = lesson.recall()
+            rows = [{"epoch": epoch + 1, "split": "train", **told, "lr": rate}]
+            model.eval()
+            seen = lesson.validate()
+            if seen is not None:
+                _check_finite(seen["loss"], "validation loss", lesson.validation_names(), epoch)
+            if judge:  # slides of known pixels can be without evidence, and so without a loss
+                rows[0]["pxap"], seen = None, (seen or dict.fromkeys(told)) | {"pxap": judge()}
+            if seen is not None:
+                rows.append({"epoch": epoch + 1, "split": "val", **seen, "lr": rate})
+            log.info("Epoch %d of %d: %s.", epoch + 1, epochs, _sentence(rows))
+            validated = patience is not None and seen is not None
+            state |= {"epoch": epoch + 1, "curves": state["curves"] + rows, "validated": validated}
+            cost = math.inf if not validated else -seen["pxap"] if judge else seen["loss"]
+            if not validated or cost < state["best_loss"]:
+                state |= {"best_epoch": epoch + 1, "best_loss": cost}
+                state["best"] = copy.deepcopy(model.state_dict())
+            resuming.save(work, state | learnt())
     if waiting.total:  # all epochs may have been there
         log.info(waiting.sentence())
     model.load_state_dict(state["best"])

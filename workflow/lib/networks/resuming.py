@@ -1,11 +1,13 @@
 """Training that can be killed at any moment: the state after the last finished round, on disk."""
 
+import contextlib
 import hashlib
 import io
 import logging
 import os
 import pickle
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +19,24 @@ from workflow.lib.jobs.units import identify
 log = logging.getLogger(__name__)
 
 CHECKSUM = hashlib.sha256().digest_size  # bytes in front of what torch wrote
+
+
+class Stopped(Exception):
+    """A training was asked to end, and is saved up to `where`."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"E_STOPPED: The training was asked to end and is saved up to {where}.")
+
+
+@contextlib.contextmanager
+def asked_to_end() -> Iterator[list[int]]:
+    """A list that is empty until SIGTERM comes, which does not end the process meanwhile."""
+    asked = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_key(

@@ -116,7 +116,7 @@ class LabelLesson:
         self.batch_size, self.balance = batch_size, balance
         self.label_smoothing, self.augmentation = label_smoothing, augmentation
         self.precision, self.device = precision, device
-        self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def batches(self, seed: int) -> list[torch.Tensor]:
         return _batches(self.training, self.batch_size, self.balance, seed=seed)
@@ -134,14 +134,14 @@ class LabelLesson:
         labels = self.training.label[indices]
         with mixed(self.device, self.precision):
             found = self.model(tiles).float()
-        self._seen.append((found.detach().cpu(), labels))
+        self.seen.append((found.detach().cpu(), labels))
         return functional.cross_entropy(
             found, labels.to(self.device), label_smoothing=self.label_smoothing
         )
 
     def recall(self) -> dict:
-        logits, labels = (torch.cat(part) for part in zip(*self._seen, strict=True))
-        self._seen = []
+        logits, labels = (torch.cat(part) for part in zip(*self.seen, strict=True))
+        self.seen = []
         return measure(logits, labels, torch.ones(len(labels)))
 
     def validate(self) -> dict | None:

@@ -41,7 +41,7 @@ class AffinityLesson:
         self.training, self.validation = training, validation
         self.radius, self.batch_size = radius, batch_size
         self.augmentation, self.precision, self.device = augmentation, precision, device
-        self._seen: list[list[float]] = []
+        self.seen: list[list[float]] = []
 
     def groups(self, learning_rate: float, factor: float, weight_decay: float) -> list[dict]:
         """What is optimised: both branches, displacements at `factor` of the rate."""
@@ -78,8 +78,8 @@ class AffinityLesson:
 
     def recall(self) -> dict[str, float]:
         """The mean of every term over the batches since the last call."""
-        means = np.mean(self._seen, axis=0)
-        self._seen = []
+        means = np.mean(self.seen, axis=0)
+        self.seen = []
         return dict(zip(COLUMNS, map(float, means), strict=True))
 
     @torch.no_grad()
@@ -113,5 +113,5 @@ class AffinityLesson:
         labels = functional.interpolate(labels, logits.shape[-2:], mode="nearest-exact")[:, 0]
         terms = pair_losses(logits.float(), displacement.float(), labels, self.radius).values()
         loss = sum(terms) / 2  # (alike + unlike) / 2 + (foreground + background) / 2
-        self._seen.append([loss.item(), *(term.item() for term in terms)])
+        self.seen.append([loss.item(), *(term.item() for term in terms)])
         return loss

@@ -39,7 +39,7 @@ class MaskLesson:
         self.batch_size, self.augmentation = batch_size, augmentation
         self.precision, self.device = precision, device
         self.class_weights = torch.tensor(balance(training.counts), dtype=torch.float32)
-        self._seen: list[tuple[float, int]] = []
+        self.seen: list[tuple[float, int]] = []
 
     def groups(self, learning_rate: float, weight_decay: float) -> list[dict]:
         """What is optimised: all that may learn, biases and norms without decay."""
@@ -78,8 +78,8 @@ class MaskLesson:
 
     def recall(self) -> dict[str, float]:
         """The mean loss over the tiles since the last call."""
-        losses, tiles = np.array(self._seen).T
-        self._seen = []
+        losses, tiles = np.array(self.seen).T
+        self.seen = []
         return {"loss": float(np.average(losses, weights=tiles))}
 
     @torch.no_grad()
@@ -100,5 +100,5 @@ class MaskLesson:
             logits = self.model(tiles).float()
         weights = self.class_weights.to(self.device)[truth] + border
         loss = (weights * functional.cross_entropy(logits, truth, reduction="none")).mean()
-        self._seen.append((loss.item(), len(tiles)))
+        self.seen.append((loss.item(), len(tiles)))
         return loss

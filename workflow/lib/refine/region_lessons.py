@@ -111,5 +111,5 @@ class RegionLesson(SeedLesson):
         total, seeded, emptied = negev_loss(logits, seeds, negative, seed_weight=self.seed_weight)
         consistent = consistency_loss(prototypes, sources, known, own, others)
         terms = (total + self.consistency_weight * consistent, seeded, emptied, consistent)
-        self._seen.append([term.item() for term in terms])
+        self.seen.append([term.item() for term in terms])
         return terms

@@ -71,7 +71,7 @@ class SeedLesson:
         self.seed_weight, self.batch_size = seed_weight, batch_size
         self.augmentation, self.seed, self.device = augmentation, seed, device
         self.precision = precision
-        self._seen: list[list[float]] = []
+        self.seen: list[list[float]] = []
 
     def groups(self, learning_rate: float, weight_decay: float) -> list[dict]:
         """What is optimised: the decoder only, biases and norms without decay."""
@@ -104,8 +104,8 @@ class SeedLesson:
 
     def recall(self) -> dict[str, float]:
         """The mean of every term over the batches since the last call."""
-        means = np.mean(self._seen, axis=0)
-        self._seen = []
+        means = np.mean(self.seen, axis=0)
+        self.seen = []
         return dict(zip(self.terms, map(float, means), strict=True))
 
     @torch.no_grad()
@@ -138,7 +138,7 @@ class SeedLesson:
         with mixed(self.device, self.precision):
             logits = self.model(tiles).float()
         terms = self._losses(logits, seeds, negative, tiles)
-        self._seen.append([term.item() for term in terms])
+        self.seen.append([term.item() for term in terms])
         return terms
 
     def _losses(

@@ -27,7 +27,7 @@ def staged(path: Path | ObjectPath, scratch: Path | None) -> Iterator[Path]:
     Without `scratch` a file is read where it is. An object, and with `scratch` any slide, is copied
     with all that belongs to it into a folder of its own there (objects without: in the folder for
     temporary files), which is removed when the block ends, however it ends. `scratch` may name
-    variables of the environment. Copies that killed processes of this host left are removed first.
+    variables of the environment. Copies that killed processes left here are removed first.
 
     Raises StorageError, and Quarantine E_IO for a file that cannot be read.
     """
