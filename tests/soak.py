@@ -2,10 +2,11 @@
 
     python -m tests.soak --slides 200 --kills 20 --seed 0
 
-Both studies have the same small slides, 3 % of them damaged. One is run once. Of the other, jobs
-and controller are killed at random with SIGKILL and SIGTERM and its disk (a small tmpfs, which
-only the administrator can mount) is filled; the same command goes on until it says that all is
-made. Prints what was done and every difference; exits with 1 where there is any.
+Both studies have the same small labelled slides, 3 % of them damaged, and all stages of the default
+study. One is run once. Of the other, jobs and controller are killed at random with SIGKILL and
+SIGTERM and its disk (a small tmpfs, which only the administrator can mount) is filled; the same
+command goes on until it says that all is made. Prints what was done and every difference; exits
+with 1 where there is any. On two quiet cores 200 slides and 20 kills take half an hour.
 """
 
 import argparse
@@ -19,20 +20,25 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 from tests.lib.mutators import STEPS
+from tests.soak_seen import Seen, excess, growth, kind_of, leftovers
 from tests.synthetic import make_cohort
 from tests.workflow.study import ROOT, Study
 from workflow.lib.jobs.damage import find_damage
 from workflow.lib.jobs.tables import read_table
-from workflow.tools.resume import INCOMPLETE, NOTES, jobs_at_work
+from workflow.tools.resume import jobs_at_work
 
-UNLABELLED = {"labels": {"level": "image", "classes": [], "negative": None}}
+# Every stage of the default study, once; a job starts for 4 s, whatever it has to do.
+SETTINGS = {
+    "slides_per_shard": 25,
+    "refine_masks": {"methods": ["negev"]},
+    "compute": {"scratch": "scratch"},  # on the disk that is filled, as TMPDIR is
+}
 DAMAGED = 0.03
 DAMAGES = [  # step of tests/lib/mutators.py, its arguments, the verdict
     ("empty", {}, "E_EMPTY"),
@@ -42,40 +48,11 @@ DAMAGES = [  # step of tests/lib/mutators.py, its arguments, the verdict
 ]
 SPARE_MB, MB_PER_SLIDE = 64, 2  # of the small disk
 DAY_S = 86400
-GROWTH = 1.5  # of memory, over that of the study in peace
-MORE_FILES = 16  # open at a time
-
-
-@dataclass
-class Seen:
-    """What the processes of a study held at most, and how its runs ended."""
-
-    rss_mb: Counter = field(default_factory=Counter)
-    files: Counter = field(default_factory=Counter)
-    exits: list[int] = field(default_factory=list)
-
-    def look(self, run: psutil.Process) -> None:
-        for process in [run, *run.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                kind = kind_of(process)
-                rss = round(process.memory_info().rss / 2**20)
-                self.rss_mb[kind] = max(self.rss_mb[kind], rss)
-                self.files[kind] = max(self.files[kind], process.num_fds())
-
-
-def kind_of(process: psutil.Process) -> str:
-    """The name of a stage, "controller" or "run"."""
-    for part in process.cmdline():
-        if ".snakemake/scripts/" in part:
-            return Path(part).name.split(".")[-2]
-        if part in ("snakemake", "workflow.tools.run"):
-            return {"snakemake": "controller"}.get(part, "run")
-    return "other"
 
 
 def make_study(folder: Path, slides: int, seed: int) -> tuple[Study, dict[str, str]]:
     """A study before its first run, and the verdicts of its damaged slides."""
-    study = Study.make(folder, slides=1, slides_per_shard=8, **UNLABELLED)
+    study = Study.make(folder, slides=1, **SETTINGS)
     make_cohort(folder / "cohort", slides=slides, side_px=384, seed=seed)
     files = sorted((folder / "cohort/slides").iterdir())
     verdicts = {}
@@ -92,13 +69,16 @@ def said_by(study: Study) -> Path:
     return study.folder.with_suffix(".txt")
 
 
-def start(study: Study) -> subprocess.Popen:
+def start(study: Study, seen: Seen) -> subprocess.Popen:
     command = [sys.executable, "-m", "workflow.tools.run", "--cores", "2"]
+    temporary = study.folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    seen.runs.append((Counter(), Counter()))
     with said_by(study).open("a") as said:
         return subprocess.Popen(
             [*command, "--configfile", "study.yaml"],
             cwd=study.folder,
-            env=study.environment() | {"PYTHONPATH": str(ROOT)},
+            env=study.environment() | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
             stdout=said,
             stderr=said,
         )
@@ -110,20 +90,23 @@ def watch(run: subprocess.Popen, seen: Seen, seconds: float) -> int | None:
     while time.monotonic() < end and run.poll() is None:
         with contextlib.suppress(psutil.Error):
             seen.look(psutil.Process(run.pid))
-        time.sleep(0.5)
+        time.sleep(0.25)
     return run.poll()
 
 
-def disturb(study: Study, run: subprocess.Popen, seen: Seen, chance: np.random.Generator) -> str:
-    """Do one harm, and say which."""
+def disturb(
+    study: Study, run: subprocess.Popen, seen: Seen, done: Counter, chance: np.random.Generator
+) -> str:
+    """Do one harm, and say which; of jobs to that at work whose stage had the fewest so far."""
     family = {}
     with contextlib.suppress(psutil.Error):
         family = {kind_of(p): p for p in psutil.Process(run.pid).children(recursive=True)}
-    controller = family.pop("controller", None)
-    family.pop("other", None)
+    jobs = sorted(set(family) - {"controller", "run", "other"})
     harms = ["SIGTERM of run"]
-    harms += ["SIGKILL of controller", "SIGKILL of run and controller"] * bool(controller)
-    harms += ["SIGKILL of a job", "SIGTERM of a job"] * bool(family)
+    harms += ["SIGKILL of controller", "SIGKILL of run and controller"] * ("controller" in family)
+    if jobs:
+        least = min(jobs, key=lambda job: done[f"SIGKILL of {job}"] + done[f"SIGTERM of {job}"])
+        harms += [f"SIGKILL of {least}", f"SIGTERM of {least}"]
     harms += ["disk full"] * os.path.ismount(study.folder)
     harm = harms[chance.integers(len(harms))]
     if harm == "disk full":
@@ -132,10 +115,9 @@ def disturb(study: Study, run: subprocess.Popen, seen: Seen, chance: np.random.G
         run.terminate()
     else:
         name, _, whom = harm.partition(" of ")
-        victims = [controller] if controller and "controller" in whom else list(family.values())
         with contextlib.suppress(psutil.NoSuchProcess):
-            victims[chance.integers(len(victims))].send_signal(signal.Signals[name])
-        if "run" in whom:
+            family[whom.removeprefix("run and ")].send_signal(signal.Signals[name])
+        if whom.startswith("run and"):
             run.kill()
     return harm
 
@@ -156,11 +138,11 @@ def soak(
     """Run the study again and again, and harm it, `kills` times at most, until all is made."""
     seen, harms = Seen(), Counter()
     while (not seen.exits or seen.exits[-1] != 0) and len(seen.exits) < 3 * kills + 10:
-        run = start(study)
+        run = start(study, seen)
         while run.poll() is None:
             more = sum(harms.values()) < kills
             if watch(run, seen, chance.uniform(0.2, 1.8) * pause_s if more else DAY_S) is None:
-                harms[disturb(study, run, seen, chance)] += 1
+                harms[disturb(study, run, seen, harms, chance)] += 1
         seen.exits.append(run.returncode)
     return seen, harms
 
@@ -179,21 +161,11 @@ def faults(calm: Study, soaked: Study, seen: tuple[Seen, Seen], verdicts: dict) 
             yield f"{study.folder.name}: verdicts {bad} instead of {verdicts}"
     for damage in find_damage(soaked.results)[1]:
         yield damage.sentence
-    for file in soaked.results.rglob(".*"):
-        if not file.name.endswith(".recipe.json"):
-            yield f"{file} was left"
-    for place in (NOTES, INCOMPLETE, Path(".snakemake/locks")):
-        left = [f for f in (soaked.folder / place).rglob("*") if f.suffix in (".json", ".lock", "")]
-        yield from (
-            f"{file} was left" for file in left if file.is_file() and file.name != "taking_up"
-        )
+    yield from leftovers(calm.folder, soaked.folder)
     for number in jobs_at_work(soaked.folder):
         yield f"process {number} is still at work"
-    for kind, peak in sorted(seen[1].rss_mb.items()):
-        if kind in seen[0].rss_mb and peak > GROWTH * seen[0].rss_mb[kind] + 50:
-            yield f"{kind} took {peak} MB instead of {seen[0].rss_mb[kind]}"
-        if kind in seen[0].files and seen[1].files[kind] > seen[0].files[kind] + MORE_FILES:
-            yield f"{kind} had {seen[1].files[kind]} files open instead of {seen[0].files[kind]}"
+    yield from excess(*seen)
+    yield from growth(seen[1])
 
 
 @contextlib.contextmanager
@@ -229,7 +201,7 @@ def main(arguments: list[str]) -> int:
         calm, verdicts = make_study(folder / "calm", given.slides, given.seed)
         shutil.copytree(folder / "calm", folder / "soaked", symlinks=True, dirs_exist_ok=True)
         soaked, peace, began = Study(folder / "soaked"), Seen(), time.monotonic()
-        if watch(start(calm), peace, DAY_S) != 0:
+        if watch(start(calm, peace), peace, DAY_S) != 0:
             sys.exit(said_by(calm).read_text()[-3000:])
         peace_s = time.monotonic() - began
         say(f"{given.slides} slides, {len(verdicts)} damaged; in peace: {peace_s:.0f} s.")
@@ -238,7 +210,8 @@ def main(arguments: list[str]) -> int:
         took_s = time.monotonic() - began - peace_s
         say(f"Disturbed: {took_s:.0f} s, exits {seen.exits}, harms {dict(harms)}.")
         for who, held in (("in peace", peace), ("disturbed", seen)):
-            say(f"At most, {who}: MB {dict(held.rss_mb)}; open files {dict(held.files)}.")
+            rss_mb, files = map(dict, held.most())
+            say(f"At most, {who}: MB {rss_mb}; open files {files}.")
         if seen.exits[-1] != 0:
             sys.exit(said_by(soaked).read_text()[-3000:])
         found = list(faults(calm, soaked, (peace, seen), verdicts))

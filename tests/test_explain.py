@@ -101,3 +101,22 @@ def test_what_was_measured_otherwise_is_a_guess_that_says_so(results):
 
 def test_nothing_to_do_costs_nothing():
     assert explain.forecast("Nothing to be done.", {}, STUDY) == []
+
+
+def test_the_jobs_are_compared_with_those_that_a_profile_lets_into_the_queue(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("executor: slurm\njobs: 2\n")
+    given, more = ["--profile", str(tmp_path)], DRY_RUN.replace("all:", "x:\n    output: y")
+    assert explain.queue(DRY_RUN, given) == [
+        f"2 jobs, 2 at once in the queue (jobs of {file}): no stage has more at a time (make_cams"
+        " 1)."
+    ]
+    cams = DRY_RUN[: DRY_RUN.index("rule train_negev")]
+    assert explain.queue(cams * 3 + more, given) == [
+        f"6 jobs, 2 at once in the queue (jobs of {file}), 4 of make_cams: raise slides_per_shard,"
+        " or jobs if the site lets you."
+    ]
+    assert explain.queue(cams * 3, [*given, "--jobs", "3"])[0].startswith("3 jobs, 3 at once")
+    for nothing in (["--profile", "elsewhere"], []):
+        assert explain.queue(DRY_RUN, nothing) == []
+    assert explain.queue("Nothing to be done.", given) == []

@@ -62,6 +62,14 @@ def mark(folder, output, text=None):
     return file
 
 
+def copy_of_a_script(folder):
+    """What Snakemake runs, and removes itself unless it is killed."""
+    script = folder / ".snakemake/scripts/tmp1234.tile_slide.py"
+    script.parent.mkdir()
+    script.touch()
+    return script
+
+
 def test_a_run_notes_its_jobs_and_removes_the_note_when_it_ends(folder):
     lines = resume.noting(["Building DAG of jobs...\n", LINE], os.getpid())
     assert next(lines).startswith("Building") and resume.read_notes()[0]["jobs"] is None
@@ -81,13 +89,14 @@ def test_jobs_of_a_killed_run_are_waited_for_and_what_they_finished_is_kept(fold
     long = mark(folder, f"results/{'a' * 240}/one.json", '{"recipe": {"rule": "tile_slide"}}')
     torn = mark(folder, "results/a/tiles/two.json", '{"recipe": {"ru')
     absent = mark(folder, "results/a/tiles/three.json")
+    script = copy_of_a_script(folder)
     assert resume.take_up(["--no-such-option"]) is None
     assert not whole.exists() and not long.exists() and torn.exists() and absent.exists()
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("2 jobs of a run that was killed are still in the queue")
     assert said[1].startswith("1 jobs") and "scancel --name 12ab-34" in said[1]
     assert "2 of its outputs are finished and kept" in said[2]
-    assert notes() == []
+    assert notes() == [] and not script.exists()
     asked = (folder / "asked").read_text().splitlines()
     assert asked == ["--noheader --name 12ab-34 --format %A"] * 3
 
@@ -100,8 +109,9 @@ def test_a_run_that_may_be_at_work_is_left_alone(folder):
     assert "scancel --name 12ab-34; rm .snakemake/controllers/login-2-" in said
     resume.note_of({"host": "login-2", "pid": GONE}).unlink()
     note(pid=os.getpid(), born=psutil.Process().create_time())
+    script = copy_of_a_script(folder)
     assert resume.take_up([]).startswith(f"The run of process {os.getpid()} is at work here.")
-    assert resume.take_up(["--dry-run"]) is None
+    assert resume.take_up(["--dry-run"]) is None and script.exists()
     assert notes() == [os.getpid()] and not (folder / "asked").exists()
 
 

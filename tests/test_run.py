@@ -120,3 +120,18 @@ def test_a_run_that_finds_no_room_to_begin_in_says_so(tmp_path, monkeypatch):
         ballast.unlink()
         assert run.farewell(run.Seen(), 1, "again")[1] == "  The lines above say why."
         monkeypatch.chdir(tmp_path)
+
+
+def test_nothing_is_begun_where_no_job_could_be_handed_in(tmp_path, monkeypatch, capsys):
+    profile = ["--profile", str(tmp_path)]
+    (tmp_path / "config.yaml").write_text("# of a site\nexecutor: slurm  # 22.05\n")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert run.main([*profile, "--cores", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "E_SLURM: Nothing was run. there is no sbatch here: log in where jobs are submitted.\n"
+    )
+    for others in (["--dry-run"], ["--executor", "local"], ["--default-resources", "mem_mb=9"]):
+        assert run.refused_by_slurm([*profile, *others]) is None
+    (tmp_path / "config.yaml").write_text("executor: local\n")
+    assert run.refused_by_slurm(profile) is None
+    assert run.refused_by_slurm(["--profile", "a-name-of-snakemake"]) is None

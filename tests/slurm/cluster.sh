@@ -67,7 +67,7 @@ for n in $(seq $nodes); do
 done
 # The node with the least work is taken, so that a few jobs are enough to use several.
 for partition in "cpu Default=YES" gpu; do
-    echo "PartitionName=$partition Nodes=ALL LLN=YES DefaultTime=10 MaxTime=1440 State=UP" >> "$SLURM_CONF"
+    echo "PartitionName=$partition Nodes=ALL LLN=YES DefaultTime=10 MaxTime=4320 State=UP" >> "$SLURM_CONF"
 done
 # Any device makes Slurm count a GPU and say its number to the job.
 echo "NodeName=n[1-$nodes] Name=gpu File=/dev/null" > "$folder/etc/gres.conf"

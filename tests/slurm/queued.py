@@ -65,7 +65,7 @@ class Queued:
     def doctor(self) -> list[str]:
         """What the doctor finds of the cluster: what is so, and the remedy or None."""
         look = (
-            "import pathlib, sys; from workflow.lib.jobs.machine import check_slurm;"
+            "import pathlib, sys; from workflow.lib.jobs.slurm import check_slurm;"
             f" print(*check_slurm(pathlib.Path({PROFILE!r}))[1:], sep='\\n')"
         )
         line = self.cluster.inside(sys.executable, "-c", look, folder=self.study.folder)

@@ -78,6 +78,26 @@ def test_the_doctor_knows_a_partition_that_is_not_there(queued):
     assert queued.doctor() == ["there is no partition day", remedy]
 
 
+def test_the_doctor_knows_what_no_node_has(queued):
+    profile = queued.study.folder / PROFILE / "config.yaml"
+    text = profile.read_text()
+    for line, said in (
+        (
+            "runtime: 5000",
+            "attempt 1 at train_unet asks for 5000 minutes; partition cpu gives 4320",
+        ),
+        ("mem_mb: 17001", "attempt 1 at train_unet asks for 17001 MB; partition cpu gives 17000"),
+    ):
+        profile.write_text(
+            text.replace("train_unet: {runtime: 720 * attempt}", f"train_unet: {{{line}}}")
+        )
+        assert queued.doctor()[0] == said
+    profile.write_text(
+        text.replace("train_unet: {runtime", "train_unet: {gpu: 1, slurm_partition: gpu, runtime")
+    )
+    assert queued.doctor() == ["partition cpu, gpu", "None"]
+
+
 def test_no_daemon_and_no_job_is_left_where_the_tests_are_killed(cluster):
     folder = cluster.folder / "second"
     folder.mkdir()

@@ -27,9 +27,9 @@ from workflow.lib.jobs.machine import (
     check_libraries,
     check_python,
     check_room,
-    check_slurm,
 )
 from workflow.lib.jobs.recipe import ROOT
+from workflow.lib.jobs.slurm import check_slurm
 from workflow.lib.networks.cached_weights import fetch_command, find_weights
 from workflow.lib.slides.buckets import ObjectPath, ask
 from workflow.lib.slides.folders import IMAGES

@@ -6,6 +6,7 @@ tiles, CPU and GPU hours, disk, and the memory that Slurm is asked for, learnt f
 folder where there are any, guessed where not.
 """
 
+import argparse
 import json
 import os
 import re
@@ -14,6 +15,8 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+
+import yaml
 
 from workflow.lib.jobs.earlier_runs import EarlierRun, method_of
 from workflow.lib.jobs.forecast_tables import table
@@ -42,6 +45,7 @@ def main(arguments: list[str]) -> int:
         study, *noted = map(json.loads, notes.open())
     noted = {note["output"]: note for note in noted}
     said = explain(dry_run.stdout, noted) + forecast(dry_run.stdout, noted, study)
+    said += queue(dry_run.stdout, arguments)
     sys.stdout.writelines(f"{line}\n" for line in said)
     return 0
 
@@ -98,6 +102,29 @@ def forecast(dry_run: str, noted: dict[str, dict], study: dict) -> list[str]:
                 rates[rule, method] = measured or guess(rule)
     rows = foresee(jobs, rates, megapixels, tiles)
     return ["", "What it costs at most (~ is a guess):", *table(rows, guessed=guessed)]
+
+
+def queue(dry_run: str, arguments: list[str]) -> list[str]:
+    """A line on how the jobs compare with those that a profile lets into the queue at once."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--profile", type=Path)
+    options.add_argument("--jobs", "-j", type=int)
+    given, _ = options.parse_known_args(arguments)
+    found = _jobs(dry_run)
+    file = given.profile and given.profile / "config.yaml"
+    if not found or not file or not file.is_file():
+        return []
+    at_once = given.jobs or yaml.safe_load(file.read_text()).get("jobs")
+    if not isinstance(at_once, int):
+        return []
+    total = sum(map(len, found.values()))
+    rule, jobs = max(found.items(), key=lambda item: len(item[1]))
+    said = f"{total:,} jobs, {at_once:,} at once in the queue (jobs of {file})"
+    if len(jobs) <= at_once:
+        return [f"{said}: no stage has more at a time ({rule} {len(jobs):,})."]
+    return [
+        f"{said}, {len(jobs):,} of {rule}: raise slides_per_shard, or jobs if the site lets you."
+    ]
 
 
 def _jobs(dry_run: str) -> dict[str, list[dict[str, str]]]:

@@ -27,6 +27,7 @@ from workflow.lib.jobs.inheriting import is_vouched_for
 
 NOTES = Path(".snakemake/controllers")  # a note for each: two studies may run in one folder
 INCOMPLETE = Path(".snakemake/incomplete")
+SCRIPTS = Path(".snakemake/scripts")  # a copy for each job, which its controller removes
 RUN_ID = re.compile(r"^SLURM run ID: ([\w-]+)")
 LOOKS = {"-n", "--dry-run", "--dryrun", "--unlock"}  # make nothing, and need nobody to be gone
 QUEUE_S = 10  # between two looks at the queue
@@ -127,6 +128,8 @@ def end(killed: list[dict], arguments: list[str]) -> str | None:
     except KeyboardInterrupt:
         return "You did not wait for the jobs of the killed run; they go on."
     kept = keep_finished()
+    for script in SCRIPTS.glob("*.py"):
+        script.unlink()
     say(f"The jobs of the killed run have ended; {kept} of its outputs are finished and kept.")
     subprocess.run(  # noqa: S603 - the arguments are the user's own
         [sys.executable, "-m", "snakemake", "--unlock", *arguments],

@@ -8,6 +8,7 @@ nothing was run because something that was given cannot be used or an earlier ru
 (docs/errors.md).
 """
 
+import argparse
 import re
 import shlex
 import signal
@@ -21,7 +22,8 @@ from tqdm import tqdm
 
 from workflow.lib.jobs.aftermath import read_failure, tell_failures, tell_remedies, tell_slides
 from workflow.lib.jobs.drafts import is_full
-from workflow.tools.resume import end_note, noting, others_at_work, take_up
+from workflow.lib.jobs.slurm import check_slurm
+from workflow.tools.resume import LOOKS, end_note, noting, others_at_work, take_up
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 STEPS = re.compile(r"^(?:(\d+) of |total +)(\d+)(?: steps|$)")  # done; planned
@@ -53,6 +55,9 @@ class Seen:
 
 def main(arguments: list[str]) -> int:
     """Run Snakemake and say how it ended; the exit status is 0, 1 or 2 as above."""
+    if refusal := refused_by_slurm(arguments):
+        sys.stderr.write(f"E_SLURM: Nothing was run. {refusal}\n")
+        return 2
     if reason := take_up(arguments):
         sys.stderr.write(f"E_LOCKED: Nothing was run. {reason}\n")
         return 2
@@ -61,6 +66,22 @@ def main(arguments: list[str]) -> int:
     others = others_at_work() if "LockException" in seen.codes else []
     sys.stderr.writelines(f"{line}\n" for line in [*others, *farewell(seen, status, again)])
     return (1 if seen.logs else 2) if status else 0
+
+
+def refused_by_slurm(arguments: list[str]) -> str | None:
+    """A sentence where no job of the profile can be handed in, whatever is to be made."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--profile", type=Path)
+    options.add_argument("--executor", "-e")
+    options.add_argument("--default-resources", "--default-res", nargs="*")
+    given, others = options.parse_known_args(arguments)
+    if not given.profile or given.executor or given.default_resources or LOOKS & set(others):
+        return None  # nothing goes to Slurm, or not as the profile says
+    file = given.profile / "config.yaml"
+    if not file.is_file() or not re.search(r"^executor: *slurm\b", file.read_text(), re.MULTILINE):
+        return None
+    finding = check_slurm(given.profile, sure=True)
+    return finding.remedy and f"{finding.said}: {finding.remedy}."
 
 
 def watch(arguments: list[str]) -> tuple[Seen, int]:

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import yaml
 
 from workflow.lib.jobs import machine
 
@@ -83,49 +82,3 @@ def test_a_device_that_is_not_there_is_said(monkeypatch):
     assert machine.check_devices("cuda:1").remedy == "set compute.device to auto"
     monkeypatch.setitem(sys.modules, "torch", None)
     assert "does not load" in machine.check_devices("auto").said
-
-
-@pytest.fixture
-def profile(tmp_path, monkeypatch):
-    """A profile for the partition gpu, and a cluster that has the partitions it is told."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-
-    def cluster(answer, **others):
-        settings = {"executor": "slurm", "default-resources": {"slurm_partition": "gpu"}}
-        settings |= {"slurm-status-command": "squeue"} | others
-        (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
-        for name in ("sbatch", "squeue", "sinfo", "sacct"):
-            (tmp_path / name).write_text(f"#!/bin/sh\n{answer}\n")
-            (tmp_path / name).chmod(0o755)
-        return tmp_path
-
-    return cluster
-
-
-def test_slurm_is_asked_for_its_partitions(profile):
-    assert machine.check_slurm(profile("echo cpu; echo gpu")).remedy is None
-    finding = machine.check_slurm(profile("echo cpu; echo long"))
-    assert finding.said == "there is no partition gpu"
-    assert finding.remedy.startswith("write one of cpu, long into ")
-    assert "does not answer" in machine.check_slurm(profile("exit 3")).said
-
-
-def test_partitions_of_single_rules_and_the_status_command_are_looked_at(profile):
-    rules = {"set-resources": {"train_unet": {"gpu": 1, "slurm_partition": "gpus"}}}
-    finding = machine.check_slurm(profile("echo gpu", **rules))
-    assert finding.said == "there is no partition gpus"
-    assert machine.check_slurm(profile("echo gpu; echo gpus", **rules)).said == (
-        "partition gpu, gpus"
-    )
-    for status in ({"slurm-status-command": "sacct"}, {"slurm-status-command": None}):
-        finding = machine.check_slurm(profile("echo gpu", **status))
-        assert "asks sacct for jobs" in finding.said and "squeue" in finding.remedy
-
-
-def test_slurm_that_is_silent_or_absent_is_said(profile, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "SINFO_S", 0.1)
-    assert "does not answer" in machine.check_slurm(profile("sleep 5")).said
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert machine.check_slurm(tmp_path).said == "there is no sbatch here"
-    (tmp_path / "config.yaml").write_text("jobs: 3")
-    assert "is not usable" in machine.check_slurm(tmp_path).said

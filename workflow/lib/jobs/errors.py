@@ -84,6 +84,10 @@ STUDY = {
         "Wait for the other run. If there is none on any machine: snakemake --unlock, with the"
         " --configfile of the study; then run again. What make run began is unlocked by itself.",
     ),
+    "E_SLURM": Problem(
+        "The cluster cannot take the jobs of the profile.",
+        "Do what the line says in the profile, or give another one; docs/cluster.md.",
+    ),
     "E_LOST": Problem(
         "More slides cannot be used than max_quarantined allows.",
         "Repair the slides that are named, or raise max_quarantined; then run again.",

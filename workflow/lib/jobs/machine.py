@@ -3,8 +3,6 @@
 import importlib.metadata
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 
 from workflow.lib.jobs.recipe import ROOT
 
@@ -21,9 +18,6 @@ PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+)")
 # GlaS with seven methods: 1.4 GB and 440 files an image; whole slides are mostly tiles.
 SPARE_BYTES = 2 << 30
 FILES_A_SLIDE = 500
-# Snakemake hangs where it finds no sacct, though it is told to ask squeue.
-SLURM_CLIENTS = ("sbatch", "squeue", "sinfo", "sacct")
-SINFO_S = 10  # a controller that does not answer by then is not reached
 INSTALL = "rm .venv/ready; make env"
 
 
@@ -128,37 +122,3 @@ def check_devices(device: str) -> Finding:
     wanted = int(device.partition(":")[2] or 0) if device.startswith("cuda") else -1
     remedy = "set compute.device to auto" if wanted >= len(names) else None
     return Finding("torch", f"{said}; compute.device is {device}", remedy)
-
-
-def check_slurm(profile: Path) -> Finding:
-    """Whether the cluster of a profile answers and has its partitions and can be asked of jobs."""
-    try:
-        settings = yaml.safe_load((profile / "config.yaml").read_text())
-        resources = [settings["default-resources"], *settings.get("set-resources", {}).values()]
-        wanted = [str(resources[0]["slurm_partition"])]
-        wanted += [str(own["slurm_partition"]) for own in resources[1:] if "slurm_partition" in own]
-        status = settings.get("slurm-status-command")
-    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        return Finding("slurm", f"{profile} is not usable ({error})", f"repair {profile}")
-    absent = [name for name in SLURM_CLIENTS if not shutil.which(name)]
-    if absent:
-        return Finding("slurm", f"there is no {absent[0]} here", "log in where jobs are submitted")
-    if status != "squeue":
-        said = f"{profile} asks {status or 'sacct'} for jobs, which can wait for ever"
-        return Finding("slurm", said, f"slurm-status-command: squeue in {profile}/config.yaml")
-    try:
-        asked = subprocess.run(
-            ["sinfo", "--noheader", "--format", "%R"],  # noqa: S607 - wherever the cluster has it
-            capture_output=True,
-            text=True,
-            timeout=SINFO_S,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        return Finding("slurm", f"sinfo does not answer ({error})", "sinfo")
-    known = sorted(set(asked.stdout.split()))
-    for partition in wanted:
-        if partition not in known:
-            remedy = f"write one of {', '.join(known) or 'none'} into {profile}/config.yaml"
-            return Finding("slurm", f"there is no partition {partition}", remedy)
-    return Finding("slurm", f"partition {', '.join(dict.fromkeys(wanted))}")
