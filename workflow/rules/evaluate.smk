@@ -54,6 +54,12 @@ rule evaluate_pseudo_masks:
         cams=expand(
             f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
         ),
+        compared=expand(
+            f"{RESULTS}/cams/{{cam}}/fold{{fold}}/{{shard}}.json",
+            cam=CAMS[1:],
+            fold=FOLDS,
+            shard=SHARDS,
+        ),
         pseudo_masks=expand(
             f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
         ),
@@ -71,7 +77,7 @@ rule evaluate_pseudo_masks:
         recipe=recipe(
             "evaluate_pseudo_masks",
             shared=["classes", "negative", "cam_scale"],
-            made_of=lambda wildcards: {"cam": CAMS[0], "clustering": CLUSTERING},
+            made_of=lambda wildcards: {"cams": CAMS, "clustering": CLUSTERING},
         ),
     script:
         "../scripts/evaluate_pseudo_masks.py"
