@@ -104,6 +104,7 @@ rule evaluate_masks:
         ),
         slides=f"{RESULTS}/evaluation/masks_{{method}}_slides.tsv",
         curves=f"{RESULTS}/evaluation/masks_{{method}}_curves.tsv",
+        thresholds=f"{RESULTS}/evaluation/masks_{{method}}_thresholds.tsv",
     log:
         f"{LOGS}/evaluate_masks/{{method}}.log",
     conda:
@@ -126,6 +127,8 @@ rule summarise_study:
         + [f"{RESULTS}/evaluation/probes.tsv"] * PROBED
         + [f"{RESULTS}/evaluation/classifier.tsv"] * LABELLED
         + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
+        thresholds=expand(f"{RESULTS}/evaluation/masks_{{method}}_thresholds.tsv", method=METHODS),
+        splits=f"{RESULTS}/splits.tsv",
         audit=f"{RESULTS}/audit.tsv",  # passed, or there is nothing to summarise
     output:
         metrics=report(
