@@ -6,6 +6,12 @@ How good it is, out of fold, with confidence intervals over patients.
 """
 
 
+def classifier_scores(wildcards):
+    """The settings of evaluate_classifier, with what pools bags where there are any."""
+    pooled = {"bags": config["train_aggregator"]["pooling"]} if LEVEL == "slide" else {}
+    return config["evaluate_classifier"] | pooled
+
+
 rule evaluate_classifier:
     input:
         scores=lambda wildcards: expand(
@@ -36,6 +42,7 @@ rule evaluate_classifier:
         recipe=recipe(
             "evaluate_classifier",
             shared=["seed", "classes", "negative", "level", "pooling"],
+            section=classifier_scores,
         ),
     script:
         "../scripts/evaluate_classifier.py"
