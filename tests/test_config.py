@@ -19,6 +19,7 @@ STUDIES = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.
 # What scripts ask for that is not in the section of their rule.
 SHARED = {"seed", "classes", "negative", "level", "cam_scale", "pooling", "weights"}
 SHARED |= {"max_quarantined", "window", "map", "clustering", "fit_on", "group_by", "permute", "crf"}
+SHARED |= {"bags"}
 EXECUTION = {"shard", "fold", "method", "cam", "device", "batch", "threads", "work"}
 EXECUTION |= {"check_timeout_s", "check_memory_mb", "scratch", "program"}
 # Keys of a section that shape the workflow, and that no script sees.

@@ -56,6 +56,18 @@ def digests(folder: Path) -> dict[str, str]:
 # --- the sheet ----------------------------------------------------------------------------------
 
 
+def test_the_sheet_with_points_differs_by_them_alone():
+    """A point in each class on every tumour slide that can be used, and a file for each."""
+    pointed = rows_of(SHEET.with_name("slides-points.tsv"))
+    files = {row["slide"]: row.pop("points") for row in pointed}
+    assert pointed == rows_of(SHEET)
+    given = {slide: file for slide, file in files.items() if file}
+    assert given == {row["slide"]: f"points/{row['slide']}.tsv" for row in rows_of(SHEET)
+                     if row["label"] == "tumour" and row["mpp"] == "" and row["mask"]}  # fmt: skip
+    for file in given.values():
+        assert {row["class"] for row in rows_of(SHEET.parent / file)} == set(CLASSES)
+
+
 def test_the_sheet_says_what_is_drawn():
     folder = "../data/demo"
     assert rows_of(SHEET) == [

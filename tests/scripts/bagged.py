@@ -34,6 +34,7 @@ SLIDES = {
     "lost": ("normal", "train", -1),
 }
 TRAINING = {
+    "pooling": "attention",
     "hidden": 8,
     "dropout": 0.0,
     "epochs": 15,

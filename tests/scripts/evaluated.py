@@ -16,6 +16,7 @@ def evaluate(study, method="negev", **changes):
         "evaluation": study / "masks.tsv",
         "slides": study / "slides.tsv",
         "curves": study / "curves.tsv",
+        "thresholds": study / "thresholds.tsv",
         "shard": outcome.shard("evaluate_masks", study),
         "method": method,
         "masks": None,

@@ -134,6 +134,9 @@ def test_bags_have_rows_of_their_own(study):
     assert (pooled["value"], pooled["n"], pooled["pixel_masks_used"]) == ("0.875", "6", "0")
     assert rows["abmil", "all", "confusion[true=normal,predicted=tumour]"]["value"] == "1"
     assert rows["classifier (mean)", "all", "auroc"]["value"] == "0.875"
+    evaluate(study, level="slide", bag_scores=bags, bags="top_k")
+    named = {row["method"] for row in read_table(study / "classifier.tsv")}
+    assert named == {"classifier (mean)", "top_k"}
     shutil.rmtree(study / "bag_scores" / "fold0")
     shutil.copytree(study / "bag_scores" / "fold1", study / "bag_scores" / "fold0")
     with pytest.raises(RuntimeError, match="bag scores of fold 1.*but fold 0"):

@@ -118,7 +118,8 @@ def test_the_same_seed_gives_the_same_tables(study):
 def test_the_rows_fit_into_the_table_of_the_study(study):
     assign(study, lambda slide: 0)
     rows, _ = evaluate(study, SITES)
-    summarise_study([study / "clusters.tsv"], study / "metrics.tsv", permute=False)
+    tables, splits = [study / "clusters.tsv"], study / "splits.tsv"
+    summarise_study(tables, None, splits, study / "metrics.tsv", permute=False)
     assert len(read_table(study / "metrics.tsv")) == len(rows)
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.scripts import outcome
 from tests.scripts.evaluated import evaluate, value
+from workflow.lib.jobs.tables import read_table
 from workflow.lib.refine.drawn_slides import draw_slides
 
 
@@ -70,6 +71,21 @@ def test_no_more_masks_choose_the_threshold_than_asked_for(study, monkeypatch):
     (drawn,) = draw_slides({"d": "tumour", "e": "tumour"}, 1, seed=0)
     assert value(rows, "0", "threshold@best_val") == pytest.approx(lowest[drawn], abs=1e-3)
     assert evaluate(study, masks=2) == evaluate(study)
+
+
+def test_the_slides_that_chose_a_threshold_are_written_beside_it(study):
+    """Fold 0 validates on d alone, fold 1 on b; both have masks, e is in neither."""
+    outcome.write_maps(study, "negev", lambda slide: 0.2 + 0.6 * outcome.truth(slide))
+    rows, _ = evaluate(study)
+    chosen = read_table(study / "thresholds.tsv")
+    assert [(row["fold"], row["rule"], row["chosen_on"]) for row in chosen] == [
+        ("0", "otsu_val", "d"),
+        ("0", "best_val", "d"),
+        ("1", "otsu_val", "b"),
+        ("1", "best_val", "b"),
+    ]
+    for row in chosen:
+        assert row["threshold"] == rows[row["fold"], f"threshold@{row['rule']}"]["value"]
 
 
 def test_masks_of_test_slides_never_move_a_threshold(study):

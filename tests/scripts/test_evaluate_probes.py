@@ -101,7 +101,8 @@ def test_folds_are_pooled(study):
 
 def test_the_rows_fit_into_the_table_of_the_study(study):
     evaluate(study)
-    summarise_study([study / "probes.tsv"], study / "metrics.tsv", permute=False)
+    tables, splits = [study / "probes.tsv"], study / "splits.tsv"
+    summarise_study(tables, None, splits, study / "metrics.tsv", permute=False)
     rows = read_table(study / "metrics.tsv")
     assert tuple(rows[0]) == METRICS and len(rows) == len(read_table(study / "probes.tsv"))
 

@@ -6,8 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 from scipy.special import softmax
+from scipy.stats import spearmanr
 
 from tests.scripts import cohort
 from workflow.lib.jobs.shard import visit
@@ -53,7 +55,7 @@ def note(study, **facts):
     file.write_text(json.dumps(record | {"facts": facts}))
 
 
-def evaluate(study, negative="normal"):
+def evaluate(study, negative="normal", compared=()):
     table = study.root / "pseudo_masks.tsv"
     evaluate_pseudo_masks(
         [study.tiles],
@@ -61,6 +63,7 @@ def evaluate(study, negative="normal"):
         [study.root / "assignments/kmeans/fold0/all.json"],
         [study.classifier],
         [study.cams],
+        [study.cams_by(cam) for cam in compared],
         [study.pseudo_masks],
         study.splits,
         table,
@@ -161,3 +164,26 @@ def test_a_slide_is_read_a_shard_at_a_time_and_the_row_is_the_same(measured, mon
     assert row.keys() == expected.keys()
     for name, text in expected.items():
         assert row[name] == text or float(row[name]) == pytest.approx(float(text), rel=1e-5)
+
+
+def test_every_method_is_held_against_the_first(measured, caplog):
+    """LayerCAM as it is, Grad-CAM made its opposite, on the one training slide with a finding."""
+    for cam in ("layercam", "gradcam"):
+        measured.make_cams(cam)
+    good = np.arange(cohort.COUNT) != cohort.UNREADABLE["p1"]
+    first = open_group(measured.cams.parent / "p1/cams.zarr")["cams"][:]
+    unit = measured.cams_by("gradcam").parent / "p1"
+    zarr.open_group(str(unit / "cams.zarr"), mode="r+")["cams"][:] = -first
+    file = unit / "manifest.json"
+    record = json.loads(file.read_text())
+    ends = {"low": float((-first[good, 1]).min()), "high": float((-first[good, 1]).max())}
+    file.write_text(json.dumps(record | {"facts": record["facts"] | ends}))
+    with caplog.at_level(logging.WARNING):
+        (row,) = evaluate(measured, compared=["layercam", "gradcam"])
+    other = open_group(measured.cams_by("layercam").parent / "p1/cams.zarr")["cams"][good, 1]
+    expected = spearmanr(first[good, 1].ravel(), other.ravel()).statistic
+    assert float(row["rank_layercam"]) == pytest.approx(expected, rel=1e-4)
+    assert float(row["rank_gradcam"]) == pytest.approx(-1)
+    assert float(row["top_gradcam"]) == 0 < float(row["top_layercam"])
+    assert "Grad-CAM -1.00" in row["warning"] and "Grad-CAM -1.00" in caplog.text
+    assert "top_layercam" not in evaluate(measured)[0]

@@ -11,7 +11,7 @@ from tests.scripts.killing import kill
 from workflow.lib.jobs.tables import read_table, write_table
 from workflow.lib.jobs.units import manifest
 from workflow.lib.measures.label_metrics import ranking
-from workflow.lib.networks.attention_mil import Aggregator
+from workflow.lib.networks.aggregators import Aggregator
 from workflow.lib.tiles.bags import open_bag
 from workflow.lib.tiles.stores import open_group
 
@@ -106,6 +106,16 @@ def test_evidence_is_of_every_slide_and_points_at_planted_tiles(scored):
     assert manifest(folder / "empty")["verdict"] == "ok_empty"
     assert manifest(folder / "empty")["facts"] == {"tiles": 0, "pooled": None, "predicted": None}
     assert manifest(folder / "lost")["verdict"] == "E_TILE"
+
+
+def test_top_tiles_point_at_planted_tiles_and_label_them_too(tmp_path):
+    slides = build(tmp_path)
+    learn(tmp_path, slides, pooling="top_k", top_tiles=2)
+    group = open_group(score(tmp_path, slides) / "t1" / "bag_scores.zarr")
+    assert sorted(group["attention"][:][group["attention"][:] > 0]) == [0.5, 0.5]
+    found = labels_of(label(tmp_path, slides), "t1")
+    assert [i for i, of in enumerate(found) if of == 1] == [0, 2, 3]  # those that are planted
+    assert Aggregator.load(tmp_path / "aggregators" / "fold0").top_tiles == 2
 
 
 def test_features_of_another_encoder_are_refused(study):

@@ -55,8 +55,8 @@ def test_a_study_of_slides_as_bags(made_study):
     words = page.words()
     assert "It learnt from the tiles that attention chose" in words
     assert "slide, by attention all folds 2 0.62" in words
-    assert "Attention over tiles: the second; 0 pixel masks used" in words
-    assert "Attention over tiles, fold 0" in words
+    assert "Bags of tiles: the second; 0 pixel masks used" in words
+    assert "Bags of tiles, fold 0" in words
 
 
 def test_a_study_whose_tiles_are_labelled_by_masks(made_study):
@@ -111,7 +111,7 @@ def test_the_encoder_of_bags_is_told_whatever_learnt_the_clusters(made_study):
     commit(index, study.shard("train_aggregator"), study.train)
     words = Page(study.report(aggregators=[index])).words()
     assert "Encoder net9 random not trained here" in words
-    assert "Attention over tiles, fold 0 random" in words
+    assert "Bags of tiles, fold 0 random" in words
 
 
 def test_no_metrics_at_all(made_study):

@@ -9,6 +9,7 @@ from tests.workflow.stages import (
     CLASSIFIER,
     CLUSTERS,
     DECODER,
+    EVIDENCE,
     FEATURES,
     LEARNING,
     MASK_SCORES,
@@ -177,7 +178,7 @@ EDITS = {
     ),
     "cams of another method to compare with": (
         lambda s: s.edit_config("make_cams", methods=["cam", "layercam"]),
-        {"make_cams"} | REFINE,
+        {"make_cams"} | EVIDENCE | REFINE,
     ),
     "cams of another method to build on": (
         lambda s: s.edit_config("make_cams", methods=["layercam", "cam"]),

@@ -61,7 +61,7 @@ def test_slides_are_bags_from_features_to_the_report(bagged):
     assert not [row for row in measured if row["level"] == "tile" and row["method"] == "classifier"]
     page = (results / "report.html").read_text()
     assert "slide, by attention" in page
-    started = r"Attention over tiles, fold 0</td><td class=\"text\"><code>random</code>"
+    started = r"Bags of tiles, fold 0</td><td class=\"text\"><code>random</code>"
     assert re.search(started, page)
 
 
@@ -74,6 +74,14 @@ EDITS = {
     "the tiles of a step": (
         lambda s: s.edit_config("train_aggregator", max_tiles=9),
         AGGREGATED,
+    ),
+    "the tiles with the highest scores in place of attention": (
+        lambda s: s.edit_config("train_aggregator", pooling="top_k"),
+        AGGREGATED,
+    ),
+    "how many of these, which attention does not read": (
+        lambda s: s.edit_config("train_aggregator", top_tiles=5),
+        REPORT,
     ),
     "every tile carries the label of its image": (
         lambda s: s.edit_config("labels", level="image"),

@@ -2,20 +2,18 @@
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
-from tests.workflow.study import Study
-from workflow.lib.jobs.names import METHODS, SUPERVISED
+from tests.workflow.study import ROOT, Study
+from workflow.lib.evidence.cam_names import CAMS
+from workflow.lib.jobs.names import METHODS, SUPERVISED, UNLEARNT
 from workflow.lib.jobs.tables import read_table
 
-REFINERS = ["none", "morphology", "crf", "irn", "pixelcam", "negev", "rpnet", "points"]
-REFINERS += ["svm", "unet"]
+REFINERS = [method for method in METHODS if method not in CAMS]
 QUICK = {
     "slides_per_shard": 8,
-    "make_cams": {
-        "methods": ["cam", "layercam", "scorecam", "grabcut", "glands"],
-        "score_channels": 2,
-    },
+    "make_cams": {"methods": list(CAMS), "score_channels": 2, "smooth_samples": 2},
     "refine_masks": {"methods": REFINERS, "downsample": 2},
     **{f"train_{method}": {"epochs": 1} for method in ("irn", "rpnet", "points", "unet")},
     "train_svm": {
@@ -44,6 +42,22 @@ def give_points(study):
             (study.sheet.parent / file).write_text("\n".join(lines) + "\n")
         table.append([*row, file])
     study.sheet.write_text("\n".join("\t".join(row) for row in table) + "\n")
+
+
+def test_the_study_of_all_methods_plans_every_one(tmp_path):
+    """config/all-methods.yaml as it is, on drawn slides in place of the demo's."""
+    study = Study.make(tmp_path)
+    given = yaml.safe_load((ROOT / "config/all-methods.yaml").read_text())
+    assert sorted(given["make_cams"]["methods"]) == sorted(CAMS)
+    assert sorted(given["refine_masks"]["methods"]) == sorted(REFINERS)
+    changed = {"slides": "cohort/slides.tsv", "split_patients": {"folds": 2}}
+    study.config.write_text(yaml.safe_dump(given | changed))
+    give_points(study)
+    jobs = study.would_run()
+    assert jobs["evaluate_masks"] == len(METHODS) - 1  # what the first cam comes to is `none`
+    learnt = [name for name in REFINERS if jobs[f"train_{name}"] == 2]  # one a fold
+    assert learnt == [name for name in REFINERS if name not in UNLEARNT]
+    assert jobs["map_glands"] and jobs["check_points"]
 
 
 @pytest.mark.slow

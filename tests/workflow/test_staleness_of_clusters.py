@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workflow.stages import AUDIT, CAMS, NETWORK, REPORT
+from tests.workflow.stages import AUDIT, CAMS, EVIDENCE, NETWORK, REPORT
 from tests.workflow.study import LEARNT, Study
 
 
@@ -26,7 +26,7 @@ EDITS_OF_THE_LEARNT = {
     "the share of pooled evidence": (lambda s: s.edit_config("make_cams", consistency=0.4), CAMS),
     "a method of the cams that was only compared, left out": (
         lambda s: s.edit_config("make_cams", methods=["cam"]),
-        AUDIT,
+        AUDIT | EVIDENCE,
     ),
     "the clusters of locations": (
         lambda s: s.edit_config("pool_evidence", count=4),

@@ -1,7 +1,7 @@
 """
 What each tile of a slide shows, where a label is of the slide, or of what is marked on it.
     needs   features/, tiles/, splits.tsv; pixel masks at labels.level annotation
-    gives   aggregators/fold{fold}.json              attention over the tiles of a slide (level slide)
+    gives   aggregators/fold{fold}.json              which tiles make a slide's class (level slide)
             bag_scores/fold{fold}/{shard}.json       attention and evidence per tile, all slides
             tile_labels/fold{fold}/{shard}.json      a class per tile, -1 = not learnt from
             tile_labels/marked/{shard}.json          the same by masks (level annotation)
@@ -14,6 +14,12 @@ LEVEL = config["labels"]["level"]
 MARKS = expand(f"{RESULTS}/tile_labels/marked/{{shard}}.json", shard=SHARDS) * (
     LEVEL == "annotation"
 )
+
+
+def aggregator_settings(wildcards):
+    """The settings of the aggregator, without the number of tiles that attention does not read."""
+    section = config["train_aggregator"]
+    return {k: v for k, v in section.items() if k != "top_tiles" or section["pooling"] == "top_k"}
 
 
 rule train_aggregator:
@@ -35,6 +41,7 @@ rule train_aggregator:
             "train_aggregator",
             shared=["seed", "classes"],
             made_of=lambda wildcards: {"checkpoint": "random"},
+            section=aggregator_settings,
         ),
     script:
         "../scripts/train_aggregator.py"

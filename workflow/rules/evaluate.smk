@@ -6,6 +6,12 @@ How good it is, out of fold, with confidence intervals over patients.
 """
 
 
+def classifier_scores(wildcards):
+    """The settings of evaluate_classifier, with what pools bags where there are any."""
+    pooled = {"bags": config["train_aggregator"]["pooling"]} if LEVEL == "slide" else {}
+    return config["evaluate_classifier"] | pooled
+
+
 rule evaluate_classifier:
     input:
         scores=lambda wildcards: expand(
@@ -36,6 +42,7 @@ rule evaluate_classifier:
         recipe=recipe(
             "evaluate_classifier",
             shared=["seed", "classes", "negative", "level", "pooling"],
+            section=classifier_scores,
         ),
     script:
         "../scripts/evaluate_classifier.py"
@@ -54,6 +61,12 @@ rule evaluate_pseudo_masks:
         cams=expand(
             f"{RESULTS}/cams/{CAMS[0]}/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
         ),
+        compared=expand(
+            f"{RESULTS}/cams/{{cam}}/fold{{fold}}/{{shard}}.json",
+            cam=CAMS[1:],
+            fold=FOLDS,
+            shard=SHARDS,
+        ),
         pseudo_masks=expand(
             f"{RESULTS}/pseudo_masks/fold{{fold}}/{{shard}}.json", fold=FOLDS, shard=SHARDS
         ),
@@ -71,7 +84,7 @@ rule evaluate_pseudo_masks:
         recipe=recipe(
             "evaluate_pseudo_masks",
             shared=["classes", "negative", "cam_scale"],
-            made_of=lambda wildcards: {"cam": CAMS[0], "clustering": CLUSTERING},
+            made_of=lambda wildcards: {"cams": CAMS, "clustering": CLUSTERING},
         ),
     script:
         "../scripts/evaluate_pseudo_masks.py"
@@ -98,6 +111,7 @@ rule evaluate_masks:
         ),
         slides=f"{RESULTS}/evaluation/masks_{{method}}_slides.tsv",
         curves=f"{RESULTS}/evaluation/masks_{{method}}_curves.tsv",
+        thresholds=f"{RESULTS}/evaluation/masks_{{method}}_thresholds.tsv",
     log:
         f"{LOGS}/evaluate_masks/{{method}}.log",
     conda:
@@ -120,6 +134,8 @@ rule summarise_study:
         + [f"{RESULTS}/evaluation/probes.tsv"] * PROBED
         + [f"{RESULTS}/evaluation/classifier.tsv"] * LABELLED
         + expand(f"{RESULTS}/evaluation/masks_{{method}}.tsv", method=METHODS),
+        thresholds=expand(f"{RESULTS}/evaluation/masks_{{method}}_thresholds.tsv", method=METHODS),
+        splits=f"{RESULTS}/splits.tsv",
         audit=f"{RESULTS}/audit.tsv",  # passed, or there is nothing to summarise
     output:
         metrics=report(

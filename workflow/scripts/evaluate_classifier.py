@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow.lib.jobs.job import run
+from workflow.lib.jobs.names import BAGS
 from workflow.lib.jobs.shard import Shard
 from workflow.lib.jobs.tables import METRICS, read_table, write_table
 from workflow.lib.jobs.units import manifest, usable
@@ -33,14 +34,15 @@ def evaluate_classifier(
     pooling: str,
     seed: int,
     bootstrap: int,
+    bags: str = "attention",
 ) -> None:
     """Score each test slide, and each of its tiles where somebody says what it shows.
 
     At level `image` that is the label of the image, at level `annotation` the slide's pixel mask
     (`tile_labels`), which also taught the classifier: every row of one of the `classifiers` says
-    how many masks taught it or chose its epoch. At level
-    `slide` nobody says it, so tiles are not scored; the slide is a second time, as a bag
-    (`bag_scores`). Nor is a tile scored that could not be read: there is nothing on it.
+    how many masks taught it or chose its epoch. At level `slide` nobody says it, so tiles are not
+    scored; the slide is a second time, as a bag (`bag_scores`, by the pooling `bags`). Nor is a
+    tile scored that could not be read: there is nothing on it.
     """
     known = {slide.slide for slide in shard.slides}
     folders = {index.parent.name.removeprefix("fold"): index.parent for index in scores}
@@ -61,8 +63,8 @@ def evaluate_classifier(
     points = list(curve_rows(whole, level=level, **about))
     if bag_scores:
         folders = {index.parent.name.removeprefix("fold"): index.parent for index in bag_scores}
-        bags = [_read_bag(row, folders[row["fold"]], classes) for row in tested]
-        rows += metric_rows(bags, level=level, method="abmil", **draws)
+        read_bags = [_read_bag(row, folders[row["fold"]], classes) for row in tested]
+        rows += metric_rows(read_bags, level=level, method=BAGS[bags][0], **draws)
     if level == "image" or tile_labels:
         tiles = [of_tiles for _, of_tiles, _ in read]
         rows += metric_rows(tiles, level="tile", method="classifier", taught=taught, **draws)

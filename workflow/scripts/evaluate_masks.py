@@ -15,10 +15,12 @@ from workflow.lib.jobs.units import manifest, usable
 from workflow.lib.maps.heatmaps import read_bands, stitch_maps
 from workflow.lib.measures.pixel_metrics import BINS, count_bands
 from workflow.lib.measures.pixel_tables import (
+    CHOICES,
     CURVES,
     SLIDES,
     Counted,
     Validated,
+    choice_rows,
     choose_thresholds,
     curve_rows,
     metric_rows,
@@ -44,6 +46,7 @@ def evaluate_masks(
     evaluation: Path,
     slides: Path,
     curves: Path,
+    thresholds: Path,
     *,
     shard: Shard,
     method: str,
@@ -59,7 +62,8 @@ def evaluate_masks(
     background, and leaving it out would hide what is falsely marked there. How much of the truth
     lies outside of the tiles is a row of its own. Thresholds are chosen on the validation slides
     of the fold: `otsu_val` without their masks, `best_val` with them. There is no `otsu_val` where
-    all of them are `negative`: it would only part noise from noise.
+    all of them are `negative`: it would only part noise from noise. The slides that had a say in
+    each are written beside it: summarise_study audits them.
 
     masks: how many validation slides `best_val` looks at, drawn as train_negev draws; None: all
     classifiers: what tells how many masks taught them or chose their epoch, so that every row of a
@@ -74,7 +78,7 @@ def evaluate_masks(
     about = (heatmaps[0].parent, refined[0].parents[1], facts, known)
     counted = [_count(row, *about, taught.get(row["fold"], frozenset())) for row in tested]
     findings = {row["slide"] for row in placed if row["label"] != negative}
-    thresholds = []
+    chosen = []
     for folder in sorted({index.parent for index in refined}) if tested else []:
         fold = folder.name.removeprefix("fold")
         members = in_fold(placed, int(fold), "val")
@@ -84,12 +88,13 @@ def evaluate_masks(
             asked = {slide: known[slide] for slide in draw_slides(labels, masks, seed=seed)}
         about = (folder, units, facts, asked, window)
         seen = [_validate(slide, *about) for slide in usable(folder, members)]
-        thresholds += choose_thresholds(fold, seen, findings)
+        chosen += choose_thresholds(fold, seen, findings)
     draws = {"replicates": bootstrap, "seed": seed}
-    rows = metric_rows(counted, thresholds, method=method, **draws)
+    rows = metric_rows(counted, chosen, method=method, **draws)
     write_table(evaluation, METRICS, rows)
-    write_table(slides, SLIDES, slide_rows(counted, thresholds, rule="otsu_val", method=method))
+    write_table(slides, SLIDES, slide_rows(counted, chosen, rule="otsu_val", method=method))
     write_table(curves, CURVES, curve_rows(counted, method=method))
+    write_table(thresholds, CHOICES, choice_rows(chosen, method=method))
     compared = sum(bool(slide.counts.any()) for slide in counted)
     log.info("%s: %d of %d slides compared with pixel truth.", method, compared, len(counted))
 

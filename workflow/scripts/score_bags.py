@@ -13,7 +13,7 @@ from workflow.lib.jobs.devices import prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, visit
 from workflow.lib.jobs.tables import read_table
-from workflow.lib.networks.attention_mil import Aggregator, read_slide
+from workflow.lib.networks.aggregators import Aggregator, read_slide
 from workflow.lib.networks.feature_bags import open_feature_bags
 from workflow.lib.networks.saved_models import read_record
 from workflow.lib.tiles.stores import create_group, open_group, write_rows

@@ -1,8 +1,10 @@
-"""Gather every metric of a study into one table."""
+"""Gather every metric of a study into one table, unless a threshold behind one crosses a fold."""
 
 import logging
 from pathlib import Path
 
+from workflow.lib.cohort.audit import refuse
+from workflow.lib.cohort.audit_models import check_thresholds
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.names import PERMUTED
 from workflow.lib.jobs.tables import METRICS, read_table, write_table
@@ -10,11 +12,19 @@ from workflow.lib.jobs.tables import METRICS, read_table, write_table
 log = logging.getLogger(__name__)
 
 
-def summarise_study(tables: list[Path], metrics: Path, *, permute: bool) -> None:
+def summarise_study(
+    tables: list[Path], thresholds: list[Path] | None, splits: Path, metrics: Path, *, permute: bool
+) -> None:
     """Write the rows of `tables` as one tidy table, sorted and without a row twice.
 
-    Where labels were permuted, every method says so in its name.
+    Where labels were permuted, every method says so in its name. `thresholds` tell which slides
+    chose them: these come after the audit, so that it is here that one chosen on tested slides
+    fails the run.
     """
+    chosen = [row for table in thresholds or () for row in read_table(table)]
+    check = check_thresholds(chosen, read_table(splits))
+    refuse([check])
+    log.info(check.row()["sentence"])
     rows = {}
     for table in sorted(tables):
         for row in read_table(table):

@@ -11,7 +11,7 @@ from workflow.lib.jobs.devices import prepare
 from workflow.lib.jobs.job import run
 from workflow.lib.jobs.shard import Shard, commit
 from workflow.lib.jobs.tables import read_table, write_table
-from workflow.lib.networks.attention_mil import Aggregator
+from workflow.lib.networks.aggregators import Aggregator, BagPooling
 from workflow.lib.networks.bag_lessons import train
 from workflow.lib.networks.feature_bags import FeatureBags, open_feature_bags
 from workflow.lib.networks.label_lessons import check_classes
@@ -28,6 +28,8 @@ def train_aggregator(
     shard: Shard,
     fold: int,
     classes: list[str],
+    pooling: BagPooling,
+    top_tiles: int | None = None,
     hidden: int,
     dropout: float,
     epochs: int,
@@ -42,7 +44,8 @@ def train_aggregator(
 ) -> None:
     """Write the aggregator of `fold`: weights, what they are, and the curves of their training.
 
-    It learns from the training slides; the validation slides choose the epoch.
+    It learns from the training slides; the validation slides choose the epoch. `top_tiles` is of
+    the pooling `top_k` and is not read by `attention`.
     """
     folder = features[0].parent
     placed = in_fold(read_table(splits), fold, "train", "val")
@@ -59,7 +62,8 @@ def train_aggregator(
         check_classes(training.label, classes, fold)
         torch.manual_seed(seed)
         width = training.everything().dimension
-        model = Aggregator(width, classes, hidden=hidden, dropout=dropout)
+        top = top_tiles if pooling == "top_k" else None
+        model = Aggregator(width, classes, hidden=hidden, dropout=dropout, top_tiles=top)
         outcome = train(
             model,
             training,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow.lib.evidence.cam_quality import (
+    AGREEMENT,
     COLUMNS,
     FLAT,
     TITLES,
@@ -138,4 +139,5 @@ def test_the_table_of_the_page():
     (shown,) = quality_table([row])
     assert shown["cells"]["foreground"] == "1.8%"
     assert shown["cells"]["contrast, validation"] == "not defined"
-    assert len(shown["cells"]) == len(TITLES)
+    assert len(shown["cells"]) == len(TITLES) + 1
+    assert shown["cells"][AGREEMENT] == "only one method"

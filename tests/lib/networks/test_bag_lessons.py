@@ -7,7 +7,7 @@ import torch
 from tests.lib.planted import DIM, bags
 from workflow.lib.measures.label_metrics import ranking
 from workflow.lib.networks import resuming
-from workflow.lib.networks.attention_mil import Aggregator, read_slide
+from workflow.lib.networks.aggregators import Aggregator, read_slide
 from workflow.lib.networks.bag_lessons import CHOSEN_BY, LAST_EPOCH, BagLesson, train
 from workflow.lib.networks.feature_bags import FeatureBags
 
@@ -16,9 +16,10 @@ SETTINGS = {"learning_rate": 2e-3, "weight_decay": 1e-3, "patience": 9, "max_til
 NOTHING = FeatureBags([], [], [], [])
 
 
-def learn(work, training, validation=NOTHING, *, seed=0, **changed):
+def learn(work, training, validation=NOTHING, *, seed=0, top_tiles=None, **changed):
     torch.manual_seed(0)
-    model = Aggregator(DIM, ["normal", "tumour"], hidden=16, dropout=0.1)
+    known = {"hidden": 16, "dropout": 0.1, "top_tiles": top_tiles}
+    model = Aggregator(DIM, ["normal", "tumour"], **known)
     settings = {"epochs": 6, "key": "k"} | SETTINGS | changed
     outcome = train(model, training, validation, seed=seed, device=CPU, work=work, **settings)
     return model, outcome
@@ -28,11 +29,13 @@ def tensors(model):
     return torch.cat([tensor.flatten() for tensor in model.state_dict().values()])
 
 
-def test_planted_tiles_have_the_most_evidence_in_slides_never_seen(tmp_path):
+@pytest.mark.parametrize("top_tiles", [None, 4])
+def test_planted_tiles_have_the_most_evidence_in_slides_never_seen(tmp_path, top_tiles):
     training, _ = bags([0, 1] * 6)
     validation, _ = bags([0, 1, 0, 1], seed=1)
     unseen, planted = bags([1] * 5 + [0] * 5, seed=2)
-    model, outcome = learn(tmp_path, training, validation, epochs=12, learning_rate=5e-3)
+    given = {"epochs": 12, "learning_rate": 5e-3, "top_tiles": top_tiles}
+    model, outcome = learn(tmp_path, training, validation, **given)
     found = [read_slide(model, unseen.rows(n), device=CPU) for n in range(len(unseen))]
     for reading, truth in zip(found[:5], planted[:5], strict=True):
         assert ranking(reading.evidence[:, 1], truth, np.ones((1, len(truth))))[0][0] > 0.9

@@ -209,6 +209,8 @@ def test_slides_scored_as_bags_follow_the_classifier():
         ("slide, by attention", "fold 0", "0.90"),
         ("slide, by attention", "all folds", "0.90"),
     ]
+    (top,) = label_table([row("auroc", 0.9, method="top_k", level="slide")])
+    assert top["level"] == "slide, by its top tiles"
     config = CONFIG | {"labels": CONFIG["labels"] | {"level": "slide"}}
     numbers = five_numbers([*bags, row("auroc", 0.75, level="slide")], COHORT, config)
     assert numbers[2]["value"] == "0.75"

@@ -18,7 +18,8 @@ REMEDIES: dict[str, str] = {
     "E_TWIN": "Remove one of the two rows from the sheet, or write the same patient into both if"
     " they are two scans of one person. If they do differ, raise audit_folds.correlation.",
     "E_SPLITS": "Run again with -R split_patients.",
-    "E_LEARNT": "Delete the folder of the model and run again; if it comes back, its rule learns"
+    "E_LEARNT": "Delete the folder of the model, or the table of the threshold in evaluation/, and"
+    " run again; if it comes back, its rule learns"
     " from slides that it must not see.",
     "E_FOLD": "Delete the folder of the result and run again.",
     "E_SOURCE": "Run again with -R and the rule of what is missing.",

@@ -61,6 +61,28 @@ def check_models(
     return Check("models", len(models), passed, faults, notes)
 
 
+def check_thresholds(chosen: Sequence[Row], rows: Sequence[Row]) -> Check:
+    """No threshold was chosen on a patient that its fold tests; `rows`: of splits.tsv.
+
+    chosen: fold, method, rule and chosen_on (slides between spaces) of each threshold
+    """
+    thresholds = [
+        Model(
+            name=f"The threshold {row['rule']} of {row['method']} in fold {row['fold']}",
+            fold=int(row["fold"]),
+            trained_on=frozenset(),
+            chosen_on=frozenset(row["chosen_on"].split()),
+            recorded=True,
+            everywhere=False,
+        )
+        for row in chosen
+    ]
+    patients = {row["slide"]: row["patient"] for row in rows}
+    faults = check_models(thresholds, rows, patients, set()).faults
+    passed = "No threshold was chosen on a patient that its fold tests."
+    return Check("thresholds", len(thresholds), passed, faults)
+
+
 def check_results(results: Sequence[Result], rows: Sequence[Row]) -> Check:
     """Every result is of models of its fold, and of no fold that trained on the slide it judges."""
     side = {(int(row["fold"]), row["slide"]): row["split"] for row in rows}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from workflow.lib.evidence import agreement
 from workflow.lib.evidence.evidence_tallies import EvidenceTally
 from workflow.lib.evidence.pseudo_masks import USUAL_FOREGROUND
 
@@ -32,6 +33,7 @@ TITLES = {
     "contrast_val": ("contrast, validation", "{:.2f}"),
     "classifier_auroc": ("AUROC, validation", "{:.2f}"),
 }
+AGREEMENT = "other methods: ranks, top fifth"  # and how it calls what agreement.py measures
 
 
 def cell_tissue(
@@ -196,7 +198,8 @@ def quality_table(rows: Sequence[Mapping[str, str]]) -> list[dict]:
             "cells": {
                 title: form.format(float(row[name])) if row[name] else "not defined"
                 for name, (title, form) in TITLES.items()
-            },
+            }
+            | {AGREEMENT: agreement.shown(row)},
             "warning": row["warning"],
         }
         for row in rows

@@ -24,5 +24,7 @@ SEEDED = (
 )  # decoders that learn from evidence, and may be mixed with it
 UNRELATED = ("svm", "glands")  # to the classifier: nothing of what that has learnt is in them
 SUPERVISED = ("svm", "unet")  # learn from pixel masks: others are held against them, no results
+# What pools the tiles of a slide as a bag -> method of its numbers, and how people are told.
+BAGS = {"attention": ("abmil", "by attention"), "top_k": ("top_k", "by its top tiles")}
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
 PERMUTED = ", permuted labels"  # behind the method of every number that means nothing

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 SLIDES = ("slide", "fold", "method", "threshold", "dice_fg", "iou_fg", "pxap", "foreground")
 SLIDES += ("truth_uncovered", "n_pixels", "note")
 CURVES = ("fold", "method", "threshold", "precision", "recall")
+CHOICES = ("fold", "method", "rule", "threshold", "chosen_on")
 CURVE_STEP = 5  # a point every 0.005 is more than a figure can show
 
 
@@ -56,12 +57,16 @@ class Validated:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where a fold parts foreground from background, and the masked slides that had a say in it."""
+    """Where a fold parts foreground from background.
+
+    chosen_on: slides that had a say in it; masks: those of them whose pixel masks had
+    """
 
     rule: str
     fold: str
     value: float
     masks: frozenset[str] = frozenset()
+    chosen_on: frozenset[str] = frozenset()
 
 
 def choose_thresholds(
@@ -76,15 +81,17 @@ def choose_thresholds(
     if any(slide.slide in findings for slide in slides):
         scores = sum(slide.counts.sum(0) for slide in slides)
     marked = sum((slide.counts for slide in slides if slide.known), marked)
+    everyone = frozenset(slide.slide for slide in slides)
+    known = frozenset(slide.slide for slide in slides if slide.known)
     voices = frozenset(slide.slide for slide in slides if slide.masked)
-    for rule, value, masks in (
-        ("otsu_val", otsu_threshold(scores), frozenset()),
-        ("best_val", best_threshold(marked), voices),
+    for rule, value, masks, chosen_on in (
+        ("otsu_val", otsu_threshold(scores), frozenset(), everyone),
+        ("best_val", best_threshold(marked), voices, known),
     ):
         if value is None:
             log.warning("Fold %s: the validation slides give no threshold %s.", fold, rule)
         else:
-            yield Threshold(rule, fold, value, masks)
+            yield Threshold(rule, fold, value, masks, chosen_on)
 
 
 def metric_rows(
@@ -163,6 +170,14 @@ def curve_rows(slides: Sequence[Counted], *, method: str) -> Iterator[dict]:
         for index in range(0, BINS, CURVE_STEP):
             point = (fold, method, THRESHOLDS[index], precision[index], recall[index])
             yield dict(zip(CURVES, point, strict=True))
+
+
+def choice_rows(thresholds: Sequence[Threshold], *, method: str) -> Iterator[dict]:
+    """One row per threshold (`CHOICES`), with the slides that it was chosen on, for the audit."""
+    for chosen in thresholds:
+        slides = " ".join(sorted(chosen.chosen_on))
+        about = (chosen.fold, method, chosen.rule, chosen.value, slides)
+        yield dict(zip(CHOICES, about, strict=True))
 
 
 def _compared(slides: Sequence[Counted]) -> int:

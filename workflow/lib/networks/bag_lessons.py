@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from workflow.lib.measures.label_metrics import balanced_weights
-from workflow.lib.networks.attention_mil import Aggregator, read_slide
+from workflow.lib.networks.aggregators import Aggregator, read_slide
 from workflow.lib.networks.feature_bags import FeatureBags
 from workflow.lib.networks.fitting import parameter_groups
 from workflow.lib.networks.label_lessons import fit_labels, measure

@@ -9,7 +9,7 @@ from workflow.lib.jobs.units import manifest
 from workflow.lib.report.charts import training_chart
 from workflow.lib.report.provenance import list_choices, list_warnings
 
-KINDS = {"aggregators": "Attention over tiles", "classifiers": "Classifier"} | METHODS
+KINDS = {"aggregators": "Bags of tiles", "classifiers": "Classifier"} | METHODS
 
 
 def name_models(learnt: Sequence[Path]) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from workflow.lib.evidence.cam_names import CAMS
-from workflow.lib.jobs.names import METHODS, SUPERVISED
+from workflow.lib.jobs.names import BAGS, METHODS, SUPERVISED
 
 Row = dict[str, str]
 
@@ -162,9 +162,10 @@ def label_table(metrics: Sequence[Row]) -> list[dict]:
 
     Where slides were also scored as bags, the rows of that follow.
     """
-    bags = _by_fold(metrics, LABEL_METRICS, "abmil")
     return _by_fold(metrics, LABEL_METRICS, "classifier") + [
-        row | {"level": f"{row['level']}, by attention"} for row in bags
+        row | {"level": f"{row['level']}, {told}"}
+        for method, told in BAGS.values()
+        for row in _by_fold(metrics, LABEL_METRICS, method)
     ]
 
 

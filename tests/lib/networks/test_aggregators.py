@@ -1,4 +1,4 @@
-"""Attention over the tiles of a slide: what it must be whatever it has learnt."""
+"""What pools the tiles of a slide: what it must be whatever it has learnt."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lib.planted import DIM
-from workflow.lib.networks.attention_mil import Aggregator, read_slide
+from workflow.lib.networks.aggregators import Aggregator, read_slide
 
 CPU = torch.device("cpu")
 
 
-def aggregator(classes=("normal", "tumour"), seed=0, dropout=0.25):
+def aggregator(classes=("normal", "tumour"), seed=0, dropout=0.25, top_tiles=None):
     torch.manual_seed(seed)
-    model = Aggregator(DIM, classes, hidden=8, dropout=dropout)
+    model = Aggregator(DIM, classes, hidden=8, dropout=dropout, top_tiles=top_tiles)
     model.standardise([np.random.default_rng(seed).normal(3, 2, (50, DIM)).astype(np.float32)])
     return model.eval()
 
@@ -43,9 +43,9 @@ def test_attention_adds_up_to_1_and_evidence_means_to_the_logits(count, classes,
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 30), st.integers(0, 99))
-def test_the_order_of_tiles_and_of_blocks_means_nothing(count, seed):
-    model, features = aggregator(), tiles(count, seed)
+@given(st.integers(1, 30), st.integers(0, 99), st.sampled_from([None, 3]))
+def test_the_order_of_tiles_and_of_blocks_means_nothing(count, seed, top_tiles):
+    model, features = aggregator(top_tiles=top_tiles), tiles(count, seed)
     order = np.random.default_rng(seed).permutation(count)
     one, other = read(model, features), read(model, features[order])
     assert np.allclose(one.logits, other.logits, atol=1e-6)
@@ -75,13 +75,53 @@ def test_the_formulas_by_hand():
     assert found.logits[0] == pytest.approx(attention @ [2, 6, 0] - 0.5, abs=1e-6)
 
 
+def test_the_top_tiles_by_hand():
+    """A number a tile, everything passed on: f = 1, 3, 0, 2; scores of a 5 f, of b 7 - 7 f."""
+    model = Aggregator(2, ["a", "b"], hidden=2, dropout=0, top_tiles=2).eval()
+    with torch.no_grad():
+        model.embed[0].weight.copy_(torch.eye(2))
+        model.embed[0].bias.fill_(0.0)
+        model.head.weight.copy_(torch.tensor([[5.0, 0.0], [-7.0, 7.0]]))
+        model.head.bias.copy_(torch.tensor([0.0, 1.0]))  # -1/2 and 1/2
+    features = np.array([[1, 1], [3, 1], [-2, 1], [2, 1]], np.float32)
+    found = read(model, features)
+    # a: mean of 15 and 10; b: mean of 7 (the third tile) and 0 (the first)
+    assert found.logits.tolist() == [12.5 - 0.5, 3.5 + 0.5]
+    assert found.attention.tolist() == [0, 0.5, 0, 0.5]  # a wins
+    scores = np.array([[5, 0], [15, -14], [0, 7], [10, -7]])
+    against = (scores[:, 0] - scores[:, 1]) / 2 - 0.5
+    assert np.allclose(found.evidence, np.stack([against, -against], axis=1))
+    assert np.allclose(model(torch.from_numpy(features)).detach(), found.logits)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
+def test_top_tiles_are_read_as_they_are_learnt_from(count, top_tiles, seed):
+    """A slide with fewer tiles is the mean of all; the attention adds up to 1 whatever k is."""
+    model, features = aggregator(seed=seed, top_tiles=top_tiles), tiles(count, seed)
+    found = read(model, features)
+    assert np.allclose(found.logits, model(torch.from_numpy(features)).detach(), atol=1e-5)
+    assert np.count_nonzero(found.attention) == min(count, top_tiles)
+    assert found.attention.sum() == pytest.approx(1)
+    assert np.allclose(found.evidence.sum(axis=1), 0, atol=1e-5)
+
+
+def test_tiles_that_are_not_among_the_highest_do_not_move_the_score():
+    model, features = aggregator(top_tiles=2), tiles(9)
+    scores = model.instances(torch.from_numpy(features))[1].detach().numpy()
+    chosen = np.unique(np.argsort(-scores, axis=0)[:2])
+    assert len(chosen) < 9
+    assert np.allclose(read(model, features).logits, read(model, features[chosen]).logits)
+
+
 def test_a_slide_of_one_tile_is_that_tile():
     found = read(aggregator(), tiles(1))
     assert found.attention.tolist() == [1] and np.allclose(found.evidence[0], found.logits)
 
 
-def test_a_slide_without_a_tile_has_no_evidence():
-    model = aggregator()
+@pytest.mark.parametrize("top_tiles", [None, 3])
+def test_a_slide_without_a_tile_has_no_evidence(top_tiles):
+    model = aggregator(top_tiles=top_tiles)
     for blocks in ([], [tiles(0)]):
         found = read_slide(model, blocks, device=CPU)
         assert found.attention.shape == (0,) and found.evidence.shape == (0, 2)
@@ -104,9 +144,11 @@ def test_features_are_standardised_by_the_training_tiles():
     assert model.scale.tolist() == pytest.approx([5**0.5, 1, 2])  # a constant stays as it is
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    model = aggregator()
+@pytest.mark.parametrize("top_tiles", [None, 3])
+def test_what_is_saved_is_loaded(tmp_path, top_tiles):
+    model = aggregator(top_tiles=top_tiles)
     model.save(tmp_path, {"note": "kept"})
     again = Aggregator.load(tmp_path)
     assert again.classes == ["normal", "tumour"] and not again.training
+    assert again.top_tiles == top_tiles
     assert np.array_equal(read(again, tiles(5)).evidence, read(model, tiles(5)).evidence)
