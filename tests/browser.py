@@ -19,7 +19,14 @@ CHROMIUM = next(
 )
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 FLAGS += ("--disable-dev-shm-usage", "--disable-background-networking", "--disable-sync")
-KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Escape": 27}
+KEYS = {
+    "Enter": 13,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "Escape": 27,
+}
 
 
 class Browser:
@@ -117,9 +124,29 @@ class Browser:
         x, y = self.value(
             f"(r => [r.x + r.width / 2, r.y + r.height / 2])({box}.getBoundingClientRect())"
         )
-        for kind in ("mousePressed", "mouseReleased"):
-            at = {"x": x, "y": y, "button": "left", "clickCount": 1}
-            self.call("Input.dispatchMouseEvent", type=kind, **at)
+        self.press(x, y)
+
+    def press(self, x: float, y: float, *, times: int = 1) -> None:
+        """Press the mouse at a place of the window, twice for a double click."""
+        for count in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.mouse(kind, x, y, button="left", clickCount=count)
+
+    def drag(self, path: list[tuple[float, float]]) -> None:
+        """The mouse goes down, along a path, rests and goes up."""
+        held = {"button": "left", "buttons": 1, "clickCount": 1}
+        self.mouse("mousePressed", *path[0], **held)
+        for place in path[1:]:
+            self.mouse("mouseMoved", *place, **held)
+            time.sleep(0.02)
+        time.sleep(0.3)  # or what is let go may swing on
+        self.mouse("mouseReleased", *path[-1], **held)
+
+    def wheel(self, x: float, y: float, down: float) -> None:
+        self.mouse("mouseWheel", x, y, deltaX=0, deltaY=down)
+
+    def mouse(self, kind: str, x: float, y: float, **about: object) -> None:
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **about)
 
     def touch(self, *paths: list[tuple[float, float]]) -> None:
         """Fingers that go down, along their paths and up."""

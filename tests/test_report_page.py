@@ -6,6 +6,8 @@ import pytest
 from tests.browser import CHROMIUM, Browser
 from tests.scripts.reported import Finished
 from workflow.lib.report.colours import OKABE_ITO
+from workflow.lib.report.montage import cluster_colours
+from workflow.lib.report.pictures import LINE
 
 pytestmark = [
     pytest.mark.slow,
@@ -88,9 +90,12 @@ def test_keys_and_buttons_move_and_zoom(page):
     for press, wanted in [
         (lambda: page.key("ArrowRight"), [12 - 120, 12, 2.304]),
         (lambda: page.key("ArrowUp"), [12 - 120, 12 + 120, 2.304]),
+        (lambda: page.key("ArrowDown"), [12 - 120, 12, 2.304]),
         (lambda: page.key("0"), begin),
         (lambda: page.key("+"), [300 - 432, 300 - 432, 3.456]),
         (lambda: page.click("#out"), begin),
+        (lambda: page.key("="), [300 - 432, 300 - 432, 3.456]),
+        (lambda: page.key("-"), begin),
         (lambda: page.click("#in"), [300 - 432, 300 - 432, 3.456]),
         (lambda: page.click("#home"), begin),
         (lambda: [page.key("+") for _ in range(9)], [300 - 1500, 300 - 1500, 12]),
@@ -102,17 +107,59 @@ def test_keys_and_buttons_move_and_zoom(page):
     assert page.value(PLACE)[0] == pytest.approx(300)  # the middle stays on the slide
 
 
+def test_every_kind_of_layer_is_seen(page):
+    """A tile at 62 of 250 px, and the edge of truth and polygons between 124 and 126."""
+    page.key("3")
+    about = [("2", (68, 68), cluster_colours(2)[1], 0.5), ("5", (124, 30), LINE, 1)]
+    about.append(("7", (124, 30), (213, 94, 0), 1))
+    for key, place, wanted, opacity in about:
+        page.key(key)
+        np.testing.assert_allclose(colour(page, *place), mixed(wanted, opacity), atol=8)
+        page.key(key)
+        np.testing.assert_allclose(colour(page, *place), GREY, atol=3)
+    heads = "[...document.querySelectorAll('#layers h3')].map((h) => h.textContent)"
+    assert page.value(heads) == ["heatmaps", "polygons"]
+    legends = "current.stack.map((l) => l.legendElement?.textContent)"
+    assert page.value(legends)[4:] == ["tumour01", "marked", "tumour", "tumour"]
+
+
+def test_a_double_click_zooms_where_it_is(page):
+    page.press(200, 100, times=2)
+    assert page.value(PLACE) == pytest.approx([12 - 188, 12 - 88, 4.608])
+
+
+def test_an_address_names_what_is_seen_and_leads_there(page):
+    """16 px of the slide a px of its picture: its middle is 2000, 2000 at 2.304 / 16."""
+    page.wait("location.hash === '#slide=good&x=2000&y=2000&zoom=0.144'")
+    page.key("+")
+    page.click("#link")
+    page.wait("['copied', 'see the address bar'].includes(at('link').textContent)")
+    assert page.value("location.hash") == "#slide=good&x=2000&y=2000&zoom=0.216"
+    page.value("location.hash = '#slide=plain&x=1000&y=3000&zoom=0.5'")
+    page.wait("current.slide === 'plain'")
+    there = [300 - 62.5 * 8, 300 - 187.5 * 8, 8]
+    assert page.value(PLACE) == pytest.approx(there)
+    page.key("Escape")
+    page.wait("location.hash === '#slide-3'")
+    address = page.value("location.href").split("#")[0]
+    for unknown in ("#slide=nobody&x=1&y=1&zoom=1", "#slides", ""):
+        page.open("about:blank")
+        page.open(address + unknown)
+        page.wait("document.readyState === 'complete' && typeof look === 'function'")
+        assert not page.value("at('viewer').open")
+    page.open("about:blank")
+    page.open(address + "#slide=plain&x=1000&y=3000&zoom=0.5")
+    page.wait("document.readyState === 'complete' && at('viewer').open")
+    assert page.value(PLACE) == pytest.approx(there)
+
+
 def test_the_mouse_drags_and_zooms_where_it_is(page):
-    mouse = {"x": 200, "y": 100}
-    page.call("Input.dispatchMouseEvent", type="mouseWheel", deltaX=0, deltaY=-120, **mouse)
+    page.wheel(200, 100, -120)
     page.wait("place.scale > 2.4")
     x, y, scale = page.value(PLACE)
     assert scale == pytest.approx(2.304 * np.exp(0.3))
     assert [(200 - x) / scale, (100 - y) / scale] == pytest.approx([188 / 2.304, 88 / 2.304])
-    about = {"button": "left", "buttons": 1, "clickCount": 1}
-    page.call("Input.dispatchMouseEvent", type="mousePressed", **mouse, **about)
-    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=230, y=90, **about)
-    page.call("Input.dispatchMouseEvent", type="mouseReleased", x=230, y=90, **about)
+    page.drag([(200, 100), (230, 90)])
     assert page.value(PLACE) == pytest.approx([x + 30, y - 10, scale])
 
 
@@ -127,6 +174,12 @@ def test_slides_turn_and_the_page_comes_back(page):
         page.key(key)
         assert page.value("at('name').textContent") == slide
     assert "patient p2" in page.value("at('about').textContent")
+    page.click("#previous")
+    assert page.value("at('name').textContent") == "good"
+    page.click("#close")
+    page.wait("document.activeElement.closest('#slide-2')")
+    assert not page.value("at('viewer').open")
+    page.click("#slide-3 button")
     page.key("Escape")
     page.wait("document.activeElement.closest('#slide-3')")
     assert not page.value("at('viewer').open")
@@ -143,6 +196,35 @@ def test_fingers_move_and_pinch_on_a_narrow_screen(page):
     page.touch([(190 - 6 * k, 200) for k in range(11)], [(230 + 6 * k, 200) for k in range(11)])
     page.wait(f"place.scale > 2 * {scale}")
     assert page.value("room().height") < 500  # the list of layers is below
+
+
+def test_the_page_around_the_viewer_works(page):
+    """A picture is enlarged and put back, the links above lead on, folds close and open."""
+    page.key("Escape")
+    page.wait("!at('viewer').open")
+    picture, shown = "document.querySelector('#picture-2-1')", "getComputedStyle({}).position"
+    page.click("#picture-2-1 .zoom")
+    assert page.value(shown.format(picture)) == "fixed"
+    page.click("#picture-2-1 .back")
+    assert page.value(shown.format(picture)) == "static"
+    assert page.value("location.hash") == "#slide-2"
+    for link in page.value("[...document.querySelectorAll('nav a')].map((a) => a.hash)"):
+        page.value("scrollTo(0, 0)")
+        page.click(f"nav a[href='{link}']")
+        assert page.value("location.hash") == link
+        top = page.value(f"document.querySelector('{link}').getBoundingClientRect().top")
+        end = page.value("Math.abs(innerHeight + scrollY - document.body.scrollHeight) < 2")
+        assert top == pytest.approx(0, abs=1) or end
+    folds = page.value("document.querySelectorAll('main details').length")
+    assert folds >= 3
+    for number in range(folds):
+        fold = f"document.querySelectorAll('main details')[{number}]"
+        page.value(f"{fold}.querySelector('summary').id = 'fold'")
+        before = page.value(f"{fold}.open")
+        for wanted in (not before, before):
+            page.click("#fold")
+            assert page.value(f"{fold}.open") == wanted
+        page.value(f"{fold}.querySelector('summary').id = ''")
 
 
 def test_nothing_else_may_run(page):

@@ -161,6 +161,21 @@ def test_keys_and_buttons_move(page, press, wanted):
     assert reached == pytest.approx(wanted, rel=0.003)
 
 
+def test_the_mouse_zooms_where_it_is_and_drags(page):
+    x, y = 250 + 370 + 100, 400  # 100 px right of the middle: px 612 of the slide stays there
+    for press in (lambda: page.wheel(x, y, -120), lambda: page.press(x, y, times=2)):
+        at(page, MIDDLE)
+        press()
+        page.wait("pixels(false) > 1.05")
+        settle(page)
+        found = {name: float(place(page)[name]) for name in ("x", "zoom")}
+        assert found["x"] == pytest.approx(612 - 100 / found["zoom"], abs=1)
+    at(page, MIDDLE)
+    page.drag([(x - 8 * step, y + 4 * step) for step in range(11)])
+    page.wait("!location.hash.includes('x=512&')")
+    assert [float(place(page)[side]) for side in "xy"] == pytest.approx([592, 472], abs=12)
+
+
 def test_slides_are_chosen_by_key_button_and_list(page):
     for press, slide in [
         (lambda: page.key("n"), "s01"),
@@ -179,9 +194,8 @@ def test_slides_are_chosen_by_key_button_and_list(page):
     page.click("#find")
     for letter in "TUM":
         page.key(letter)
-    assert page.value("[...document.querySelectorAll('#list b')].map(b => b.textContent)") == [
-        "s02"
-    ]
+    names = "[...document.querySelectorAll('#list b')].map((b) => b.textContent)"
+    assert page.value(names) == ["s02"]
 
 
 def test_the_scale_bar_and_the_place_under_the_mouse(page):
@@ -190,7 +204,7 @@ def test_the_scale_bar_and_the_place_under_the_mouse(page):
     assert page.value("document.querySelector('#bar').offsetWidth") == 100
     at(page, "#slide=s02&x=512&y=512&zoom=2")
     assert page.value("document.querySelector('#length').textContent") == "20 µm"
-    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=250 + 370, y=400)
+    page.mouse("mouseMoved", 250 + 370, 400)
     assert page.value("document.querySelector('#where').textContent") == "x 512  y 512"
 
 

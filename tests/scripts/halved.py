@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from workflow.lib.maps.polygons import write_geojson
 from workflow.lib.maps.pyramids import write_heatmap
 
 SIDE = 40  # px
@@ -23,6 +24,12 @@ def stitch(side_px0):
             mpp0=0.5,
             **named,
         )
+        right = side_px0 // 2
+        ring = [[0, 0], [right, 0], [right, side_px0], [0, side_px0], [0, 0]]
+        about = {"classification": {"name": "tumour", "color": [213, 94, 0]}}
+        half = {"type": "Polygon", "coordinates": [ring]}
+        features = [{"type": "Feature", "geometry": half, "properties": about}]
+        write_geojson(folder / "polygons.geojson.gz", features)
         size_px0 = {"height_px0": side_px0, "width_px0": side_px0}
         facts = {"marked_um2": 250_000, "class": "tumour"}
         return facts | {"scale_px0": side_px0 / SIDE, **size_px0}

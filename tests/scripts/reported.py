@@ -27,6 +27,7 @@ CONFIG = {
     "cluster": {"method": "kmeans", "fit_on": "train"},
     "split_patients": {"group_by": "patient"},
     "tile_slide": {"tile_px": TILE_PX, "mpp": 1},
+    "train_aggregator": {"pooling": "attention"},
     "classify_tiles": {"pooling": "top_k"},
     "refine_masks": {"evidence_share": 0},
     "write_report": {"layers_mb": 4},
@@ -235,9 +236,10 @@ class Finished:
             [self.root / "evaluation" / f"{table}.tsv" for table in tables],
             self.root / "report.html",
             self.root / "evaluation" / "methods.tsv",
-            shard=self.shard("write_report", {"config": self.config}),
+            shard=self.shard("write_report", {"config": self.config, "licences": {}}),
             classes=self.classes,
-            **{"max_slides": 60, "picture_px": 250, "layers_mb": 4, "chosen": (), **settings},
+            **{"max_slides": 60, "picture_px": 250, "layers_mb": 4, "thumbnails_mb": 1}
+            | {"chosen": (), **settings},
         )
         return (self.root / "report.html").read_text(encoding="utf-8")
 

@@ -13,7 +13,23 @@ from workflow.lib.jobs.verdicts import REMEDIES
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "div"}
-TAGS |= {"h1", "h2", "h3", "p", "a", "b", "span", "table", "tr", "th", "td", "img", "figure"}
+TAGS |= {
+    "thead",
+    "tbody",
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "a",
+    "b",
+    "span",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "img",
+    "figure",
+}
 TAGS |= {
     "figcaption",
     "details",
@@ -39,7 +55,7 @@ ATTRIBUTES = {
     "colspan",
 }
 ATTRIBUTES |= {"alt", "src", "open", "title", "aria-label", "aria-labelledby", "role", "tabindex"}
-ATTRIBUTES |= {"hidden", "data-view"}
+ATTRIBUTES |= {"hidden", "data-view", "loading"}
 
 
 def test_five_numbers_with_their_intervals(report_page):
@@ -146,10 +162,11 @@ def test_what_was_run_and_what_it_was_made_with(report_page):
     words = report_page.words()
     assert "tile_slide 1 12.2 2.0 345 1 here" in words
     assert "random seed 7 numpy 2.0" in words
-    assert "Encoder net9 random not trained here" in words
+    nobody = "none needed: no weights of others"
+    assert f"Encoder net9 random {nobody} not trained here" in words
     trained = hashlib.sha256(b"weights").hexdigest()
-    assert f"Classifier, fold 0 random {trained}" in words
-    assert f"NEGEV, fold 0 its classifier {trained}" in words
+    assert f"Classifier, fold 0 random {nobody} {trained}" in words
+    assert f"NEGEV, fold 0 its classifier as its classifier {trained}" in words
     assert "pooling: top_k" in words
 
 

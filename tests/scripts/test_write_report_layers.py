@@ -12,6 +12,7 @@ from tests.scripts.page import Page
 from workflow.lib.report.colours import OKABE_ITO, probability_colours
 from workflow.lib.report.montage import cluster_colours
 from workflow.lib.report.pictures import LINE
+from workflow.lib.tiles.stores import create_group, write_rows
 
 HALF = np.zeros((400, 400), np.uint8)
 HALF[:, :200] = 1
@@ -33,9 +34,10 @@ def test_layers_lie_where_they_belong(made_study):
     """A slide of 2 mm on 250 px; its tiles at 500 and 1950 of 2000 px are 62 and 244 of 250."""
     view = views(Page(made_study(mask=HALF).report()))["good"]
     assert (view["height"], view["width"], view["um"]) == (250, 250, 8.0)
-    layers = {layer["title"]: layer for layer in view["layers"]}
+    layers = {lay["title"]: lay for lay in view["layers"] if lay["group"] != "polygons"}
+    outlines = {lay["title"]: lay for lay in view["layers"] if lay["group"] == "polygons"}
     titles = ["tissue", "clusters (kmeans)", "CAM, unrefined", "NEGEV", "truth"]
-    assert list(layers) == titles
+    assert [layer["title"] for layer in view["layers"]] == [*titles, *titles[2:4]]
     shown = {title: pixels(layer) for title, layer in layers.items()}
     assert all(found.shape == (250, 250, 4) for found in shown.values())
 
@@ -56,6 +58,37 @@ def test_layers_lie_where_they_belong(made_study):
     truth = shown["truth"]
     assert truth[125, 124].tolist() == [*LINE, 255]  # the right edge of the mask is there
     assert truth[125, 60, 3] == truth[125, 190, 3] == 0
+
+    outline = pixels(outlines["NEGEV"])
+    assert outline[125, 125].tolist() == [213, 94, 0, 255]  # at 2000 of 4000 px
+    assert outline[125, 60, 3] == outline[125, 190, 3] == 0
+    assert outlines["NEGEV"]["legend"] == [["tumour", "#d55e00"]]
+
+
+def test_raw_cams_are_shown_where_no_heatmap_shows_them(made_study):
+    """Two tiles: 0.5 between the lowest and the highest of the slide, and 1; none without cams."""
+    study = made_study(methods=("negev",))
+    groups = [layer["group"] for layer in views(Page(study.report()))["good"]["layers"]]
+    assert "raw cams" not in groups
+
+    def work(slide, folder):
+        group = create_group(folder / "cams.zarr", {"classes": ["normal", "tumour"]})
+        maps = np.zeros((2, 2, 4, 4), np.float16)
+        maps[:, 1] = np.array([3, 4]).reshape(2, 1, 1)
+        write_rows(group, "cams", maps)
+        return {"class": "tumour", "low": 2.0, "high": 4.0}
+
+    study.visit("cams/cam/fold0", work, [study.root / "tiles"])
+    layers = views(Page(study.report()))["good"]["layers"]
+    [layer] = [layer for layer in layers if layer["group"] == "raw cams"]
+    assert (layer["title"], layer["ramp"]) == ("CAM", "tumour")
+    assert [layer["group"] for layer in layers][-2:] == ["raw cams", "polygons"]
+    shown = pixels(layer)
+    np.testing.assert_allclose(shown[68, 68, :3], probability_colours(np.array(0.5)), atol=20)
+    assert shown[68, 68, 3] == pytest.approx(255 * 0.5**0.8, abs=12)
+    assert shown[68, 247, 3] > 240 and shown[150, 100, 3] < 5
+    whole = views(Page(made_study().report()))["good"]["layers"]
+    assert "raw cams" not in [layer["group"] for layer in whole]
 
 
 def test_a_slide_without_tiles_has_clear_layers(made_study):

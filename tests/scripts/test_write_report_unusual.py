@@ -53,7 +53,7 @@ def test_a_study_of_slides_as_bags(made_study):
     study.write_metrics([*study.metrics(), bag])
     page = Page(study.report(aggregators=[index]))
     words = page.words()
-    assert "It learnt from the tiles that attention chose" in words
+    assert "by attention are the scores that attention itself gives a slide." in words
     assert "slide, by attention all folds 2 0.62" in words
     assert "Bags of tiles: the second; 0 pixel masks used" in words
     assert "Bags of tiles, fold 0" in words
@@ -110,7 +110,7 @@ def test_the_encoder_of_bags_is_told_whatever_learnt_the_clusters(made_study):
     index = study.root / "aggregators/fold0.json"
     commit(index, study.shard("train_aggregator"), study.train)
     words = Page(study.report(aggregators=[index])).words()
-    assert "Encoder net9 random not trained here" in words
+    assert "Encoder net9 random none needed: no weights of others not trained here" in words
     assert "Bags of tiles, fold 0 random" in words
 
 
@@ -135,6 +135,16 @@ def test_past_max_slides_the_table_goes_on(made_study):
     assert "Pictures are shown of 1 of 3 slides (write_report.max_slides)" in short.words()
     for name in ("empty", "good", "plain"):
         assert f"<td>{name}</td>" in re.sub("</?a.*?>", "", short.source)
+
+
+def test_a_page_that_browsers_open_slowly_is_warned_of(made_study, monkeypatch, caplog):
+    study = made_study()
+    study.report()
+    assert "a browser takes long" not in caplog.text
+    monkeypatch.setattr("workflow.scripts.write_report.COMFORTABLE_MB", 0.01)
+    study.report(max_slides=2)
+    assert "above 0 a browser takes long to open it" in caplog.text
+    assert "(write_report.max_slides, now 2)" in caplog.text
 
 
 def test_only_the_table_of_jobs_changes_from_run_to_run(made_study):

@@ -1,5 +1,6 @@
-// The light viewer of the report: the picture of a slide under layers that toggle and fade. Beside it
-// stands viewer/layers.js. Without scripts the page is whole, but for this.
+// What moves in the report: the table of slides is sorted, and a light viewer shows the picture of a
+// slide under layers that toggle and fade. viewer/layers.js stands before it. Without scripts the
+// page is whole, but for this.
 "use strict";
 
 const CLOSEST = 12; // screen px that a px of the picture is wide at most
@@ -8,30 +9,53 @@ const wished = new Map(); // layer -> {on, opacity}: kept from slide to slide
 const fingers = new Map(); // pointer -> its place; two of them pinch
 const place = { x: 0, y: 0, scale: 1 }; // screen px of the corner of the picture, screen px per px
 let current = null;
+let telling = 0; // the timer of the address, which is told when one rests
+
+// The table of slides
+
+const headings = [...at("all").tHead.querySelectorAll("th")];
+const collator = new Intl.Collator("en", { numeric: true });
+
+// By a column, numbers or words, upwards first and the other way when asked again. What is empty comes
+// last both ways, and what is alike stays in its order.
+function sort(heading) {
+  const up = heading.getAttribute("aria-sort") !== "ascending";
+  headings.forEach((other) => other.removeAttribute("aria-sort"));
+  heading.setAttribute("aria-sort", up ? "ascending" : "descending");
+  const compare = heading.classList.contains("n") ? (a, b) => a - b : collator.compare;
+  const body = at("all").tBodies[0];
+  const rows = [...body.rows].map((row) => ({ row, text: row.cells[heading.cellIndex].textContent }));
+  rows.sort((a, b) => !a.text - !b.text || (up ? 1 : -1) * compare(a.text, b.text));
+  body.append(...rows.map(({ row }) => row));
+}
+
+for (const heading of headings) {
+  const button = make("button", { onclick: () => sort(heading) }, ...heading.childNodes);
+  heading.append(button);
+}
 
 // Slides
 
-function look(number) {
+function look(number, where = null) {
   current = views[number];
   const { card, slide, width, height } = current;
   const picture = { title: "slide", group: "", opacity: 1, legend: [], source: card.querySelector("img").src };
   current.stack = [picture, ...current.layers].map((layer) => ({ ...layer }));
   const heatmap = current.stack.findIndex((layer) => layer.ramp);
-  const rows = current.stack.map((layer, order) => {
+  current.stack.forEach((layer, order) => {
     const key = `${layer.group}/${layer.title}`;
     if (!wished.has(key)) wished.set(key, { on: order === 0 || order === heatmap, opacity: layer.opacity });
     layer.wish = wished.get(key);
     layer.image = make("img", { src: layer.source, alt: "", draggable: false, width, height });
-    return row(layer, order, layer.wish, (on) => toggle(layer, on));
   });
   at("sheet").replaceChildren(...current.stack.map((layer) => layer.image));
-  at("layers").replaceChildren(...rows);
+  at("layers").replaceChildren(...rows(current.stack, toggle));
   at("name").textContent = slide;
   at("about").replaceChildren(...[...card.querySelectorAll(".tags > *")].map((tag) => tag.cloneNode(true)));
   current.stack.forEach(apply);
   if (!at("viewer").open) at("viewer").showModal();
   at("canvas").focus();
-  home();
+  where ? go(where) : home();
 }
 
 const turn = (by) => look((views.indexOf(current) + by + views.length) % views.length);
@@ -63,6 +87,24 @@ function draw() {
   place.y = Math.min(height / 2, Math.max(height / 2 - reach[1], place.y));
   at("sheet").style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.scale})`;
   rule(current.um / place.scale);
+  clearTimeout(telling);
+  telling = setTimeout(tell, 200);
+}
+
+// The address of what is seen, as the viewer of `make view` has it.
+function tell() {
+  const { width, height } = room();
+  const [x, y] = [width / 2 - place.x, height / 2 - place.y].map((side) => (side / place.scale) * current.step);
+  history.replaceState(null, "", address({ slide: current.slide, x, y, zoom: place.scale / current.step }));
+}
+
+const within = (scale) => Math.min(CLOSEST, Math.max(fitting() / 2, scale));
+
+function go({ x, y, zoom }) {
+  place.scale = within(zoom * current.step);
+  place.x = room().width / 2 - (x / current.step) * place.scale;
+  place.y = room().height / 2 - (y / current.step) * place.scale;
+  draw();
 }
 
 function home() {
@@ -74,7 +116,7 @@ function home() {
 
 // Closer by a factor; the point (x, y) of the canvas stays where it is.
 function zoom(factor, x = room().width / 2, y = room().height / 2) {
-  const scale = Math.min(CLOSEST, Math.max(fitting() / 2, place.scale * factor));
+  const scale = within(place.scale * factor);
   place.x = x - ((x - place.x) * scale) / place.scale;
   place.y = y - ((y - place.y) * scale) / place.scale;
   place.scale = scale;
@@ -149,6 +191,8 @@ at("viewer").addEventListener("keydown", (event) => {
 });
 at("viewer").addEventListener("close", () => {
   fingers.clear();
+  clearTimeout(telling);
+  history.replaceState(null, "", `#${current.card.id}`);
   current.card.scrollIntoView({ block: "nearest" });
   current.card.querySelector("button").focus({ preventScroll: true });
 });
@@ -157,6 +201,10 @@ at("out").onclick = keys["-"];
 at("home").onclick = home;
 at("next").onclick = keys.n;
 at("previous").onclick = keys.p;
+at("link").onclick = () => {
+  tell();
+  copy();
+};
 at("close").onclick = () => at("viewer").close();
 addEventListener("resize", () => at("viewer").open && home());
 views.forEach(({ card }, number) => {
@@ -164,3 +212,11 @@ views.forEach(({ card }, number) => {
   button.hidden = false;
   button.onclick = () => look(number);
 });
+
+function follow() {
+  const { number, place: where } = linked(views.map(({ slide }) => slide));
+  if (number >= 0) look(number, where);
+}
+
+addEventListener("hashchange", follow);
+follow();

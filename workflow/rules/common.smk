@@ -15,6 +15,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 
 from workflow.lib.networks.checkpoints import identity as checkpoint_identity
+from workflow.lib.networks.licences import licence
 from workflow.lib.jobs.choices import check_choices, check_chosen
 from workflow.lib.jobs.configuration import schema_faults
 from workflow.lib.jobs.contradictions import check_config, check_marks, check_named
@@ -117,12 +118,17 @@ def row_facts(slide):
     return [slide.patient, slide.label, file_facts(slide.mask)]
 
 
+LICENCES = {}  # what identifies weights -> their licence, for the report
+
+
 def checkpoint(stage, architecture, **others):
     """What identifies the weights that a stage starts from, wherever they lie, and `others`."""
     section = config[stage]
     weights = Path(config["weights"]) if config["weights"] else None
     try:
-        found = checkpoint_identity(section[architecture], section["checkpoint"], weights)
+        asked = (section[architecture], section["checkpoint"], weights)
+        found = checkpoint_identity(*asked)
+        LICENCES[found] = licence(*asked)
     except (FileNotFoundError, ValueError) as error:
         raise WorkflowError(f"E_WEIGHTS: {stage}: {error}") from None
     facts = {"checkpoint": found} | {key: value for key, value in others.items() if value}
@@ -130,12 +136,13 @@ def checkpoint(stage, architecture, **others):
 
 
 def page_facts(wildcards):
-    """What the report is made from beside its tables: the config that shapes results, the page."""
+    """What the report is made from beside its tables: config that shapes results, licences, the page."""
     hidden = ("compute", "slides", "weights", "slides_per_shard", "export_features")
     shown = {key: value for key, value in config.items() if key not in hidden}
     folder = ROOT / "workflow/report"
     page = sorted([*folder.glob("report.*"), *folder.glob("viewer/layers.*")])
-    return {"config": shown, "page": [IDENTITIES.of(file) for file in page]}
+    page = [IDENTITIES.of(file) for file in page]
+    return {"config": shown, "licences": LICENCES, "page": page}
 
 
 def shown_by(method):

@@ -22,11 +22,12 @@ from workflow.lib.report.method_section import describe_methods
 from workflow.lib.report.models import describe_training, name_models
 from workflow.lib.report.pages import render
 from workflow.lib.report.provenance import list_versions, list_weights, read_usage, sum_usage
-from workflow.lib.report.slide_section import describe_slides
+from workflow.lib.report.slide_section import describe_slides, list_slides
 from workflow.lib.report.study import Study
 
 log = logging.getLogger(__name__)
 
+COMFORTABLE_MB = 100  # docs/stages.md says what larger pages cost in a browser
 TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "report.html"
 
 
@@ -54,6 +55,7 @@ def write_report(
     max_slides: int,
     picture_px: int,
     layers_mb: float,
+    thumbnails_mb: float,
     chosen: list[str],
 ) -> None:
     """Gather tables and pictures of the study into one self-contained page.
@@ -61,7 +63,8 @@ def write_report(
     The table of methods is written as `methods` too. Like the page it tells how long jobs took, so
     that it is not the same from run to run.
     """
-    results, config = metrics.parent, shard.recipe["made_of"]["config"]
+    results, made_of = metrics.parent, shard.recipe["made_of"]
+    config = made_of["config"]
     measured = read_table(metrics)
     numbers = [row | {"method": row["method"].removesuffix(PERMUTED)} for row in measured]
     tables = {path.stem: read_table(path) for path in evaluation}
@@ -73,7 +76,7 @@ def write_report(
         tables=tables,
         cluster_maps=cluster_maps,
         overlays=overlays,
-        cam=config["make_cams"]["methods"][0],
+        cams=config["make_cams"]["methods"],
     )
     size = {"max_slides": max_slides, "picture_px": picture_px, "layers_mb": layers_mb}
     cards = describe_slides(study, **size, chosen=chosen)
@@ -106,6 +109,7 @@ def write_report(
         positive=positive_class(classes, config["labels"]["negative"]),
         label_charts=label_charts(tables.get("classifier_curves", []), counts, classes),
         slides=cards,
+        rows=list_slides(study, cards, thumbnails_mb=thumbnails_mb, chosen=chosen),
         quarantined=study.quarantined(),
         clusters=describe_clusters(
             clusters,
@@ -120,10 +124,20 @@ def write_report(
         training=describe_training(models),
         usage=sum_usage(job for job in jobs if job["rule"] != "write_report"),
         versions=list_versions([*checks, *study.standing.values(), *features, *drawn]),
-        weights=list_weights(features, learnt_networks(clusters) | made),
+        weights=list_weights(features, learnt_networks(clusters) | made, made_of["licences"]),
     )
     report.write_text(page, encoding="utf-8")
-    log.info("%s shows %d slides in %.1f MB.", report, len(cards), report.stat().st_size / 1e6)
+    size_mb = report.stat().st_size / 1e6
+    log.info("%s shows %d slides in %.1f MB.", report, len(cards), size_mb)
+    if size_mb > COMFORTABLE_MB:
+        log.warning(
+            "%s has %.0f MB, and above %d a browser takes long to open it: show fewer slides as "
+            "pictures (write_report.max_slides, now %d) or smaller ones (write_report.picture_px).",
+            report,
+            size_mb,
+            COMFORTABLE_MB,
+            max_slides,
+        )
 
 
 if __name__ == "__main__":

@@ -55,6 +55,17 @@ def test_identity_counts_the_card_and_not_its_formatting(tmp_path, state):
     assert bare != carded == checkpoints.identity("resnet18", "mine", tmp_path)
 
 
+def test_identity_leaves_the_licence_out(tmp_path, state):
+    """It changes no number: to write it down later makes nothing again."""
+    save_file(state, tmp_path / "mine.safetensors")
+    for rest in ({}, {"mpp": 0.5}):
+        found = set()
+        for licence in ({}, {"license": "MIT"}, {"license": "CC0-1.0"}):
+            (tmp_path / "mine.json").write_text(json.dumps(rest | licence))
+            found.add(checkpoints.identity("resnet18", "mine", tmp_path))
+        assert len(found) == 1
+
+
 def test_identity_of_weights_without_a_file():
     found = {name: checkpoints.identity("resnet18", name, None) for name in ("random", "imagenet")}
     assert found == {"random": "random", "imagenet": "torchvision:resnet18:IMAGENET1K_V1"}
@@ -154,7 +165,7 @@ def test_a_flipped_bit_is_seen_when_the_card_has_the_hash(tmp_path, state):
         checkpoints.read(file)
 
 
-@pytest.mark.parametrize("text", ['{"licence": "MIT"}', "[1]", "{"])
+@pytest.mark.parametrize("text", ['{"licence": "MIT"}', '{"license": ["MIT"]}', "[1]", "{"])
 def test_a_bad_card_is_an_error(tmp_path, state, text):
     save_file(state, tmp_path / "mine.safetensors")
     (tmp_path / "mine.json").write_text(text)

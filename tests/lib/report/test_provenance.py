@@ -27,12 +27,22 @@ def test_weights_are_told_once_for_the_encoder_and_for_each_model():
     features = [unit("random", settings={"encoder": "net9"})] * 2
     features += [unit("sha256:ab", settings={"encoder": "net9"})]
     models = {"Classifier, fold 0": unit("random", "cd"), "NEGEV, fold 0": unit(None, "ef")}
-    assert [tuple(row.values()) for row in list_weights(features, models)] == [
-        ("Encoder net9", "random", ""),
-        ("Encoder net9", "sha256:ab", ""),
-        ("Classifier, fold 0", "random", "cd"),
-        ("NEGEV, fold 0", "", "ef"),
+    models["Classifier, fold 1"] = unit("deepcluster", "01")
+    models["SVM, fold 0"] = unit("nothing", "23")
+    nobody, licences = "none needed: no weights of others", {"sha256:ab": "MIT", "random": ""}
+    assert [tuple(row.values()) for row in list_weights(features, models, licences)] == [
+        ("Encoder net9", "random", "", nobody),
+        ("Encoder net9", "sha256:ab", "", "MIT"),
+        ("Classifier, fold 0", "random", "cd", nobody),
+        ("NEGEV, fold 0", "", "ef", "as its classifier"),
+        ("Classifier, fold 1", "deepcluster", "01", "as its clustering"),
+        ("SVM, fold 0", "nothing", "23", nobody),
     ]
+
+
+def test_of_weights_that_nobody_knows_the_licence_is_not_stated():
+    [row] = list_weights([unit("sha256:ab", settings={"encoder": "net9"})], {}, {})
+    assert row["licence"] == "not stated"
 
 
 def test_choices_are_told_once_per_kind():

@@ -7,7 +7,7 @@ A checkpoint setting is one of
     deepcluster what train_deepcluster learnt in the same fold (train_classifier only)
     <stem>      `<stem>.safetensors`, `.pth`, `.pt` or `.bin` in the weights folder
 Beside a file may lie a card, `<stem>.json`, with what the weights expect: `sha256` of the file,
-`mean` and `std` of the RGB input in 0..1, `tile_px` and `mpp`.
+`mean` and `std` of the RGB input in 0..1, `tile_px` and `mpp`; and their `license`, for the report.
 
 Snakemake calls `identity` whenever it parses, so torch is imported only where tensors are read.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # in this order when a stem has several
-CARD_KEYS = {"sha256", "mean", "std", "tile_px", "mpp"}
+CARD_KEYS = {"sha256", "mean", "std", "tile_px", "mpp", "license"}
 WRAPPERS = ("state_dict", "model")  # under which training programs file the weights themselves
 
 
@@ -35,7 +35,8 @@ def identity(backbone: str, checkpoint: str, weights: Path | str | None) -> str:
     """What `checkpoint` is for `backbone`: a word for weights without a file, else a hash.
 
     The same content gives the same identity wherever the weights folder lies and however old its
-    files are; the card counts as content. Raises FileNotFoundError or ValueError like `locate`.
+    files are; the card counts as content, but for the licence, which changes no number. Raises
+    FileNotFoundError or ValueError like `locate`.
     """
     if checkpoint == "deepcluster":
         return checkpoint  # the unit that holds it is an input of the rule, and known by its recipe
@@ -46,7 +47,8 @@ def identity(backbone: str, checkpoint: str, weights: Path | str | None) -> str:
             "hub": f"hub:{backbone}",
             "imagenet": f"torchvision:{backbone}:IMAGENET1K_V1",
         }[checkpoint]
-    stated = json.dumps(card(path), sort_keys=True)
+    about = {key: value for key, value in card(path).items() if key != "license"}
+    stated = json.dumps(about, sort_keys=True)
     return f"sha256:{sha256(path)}" + (f" card:{stated}" if stated != "{}" else "")
 
 
@@ -98,7 +100,8 @@ def locate(backbone: str, checkpoint: str, weights: Path | str | None) -> Path |
 def card(path: Path) -> dict:
     """What the card beside the weights in `path` states; {} without one.
 
-    Raises ValueError when the card is no JSON object or has a key outside `CARD_KEYS`.
+    Raises ValueError when the card is no JSON object, has a key outside `CARD_KEYS`, or a licence
+    that is no text.
     """
     file = path.with_name(f"{path.name.removesuffix(path.suffix)}.json")
     if not file.is_file():
@@ -110,6 +113,8 @@ def card(path: Path) -> dict:
         raise ValueError(f"{file} is not a card of weights: {error}") from error
     if unknown or not isinstance(stated, dict):
         raise ValueError(f"{file} states {unknown}; a card may state {sorted(CARD_KEYS)}")
+    if not isinstance(stated.get("license", ""), str):
+        raise ValueError(f'{file} states a license that is no text: write it as in "CC-BY-NC-4.0"')
     return stated
 
 

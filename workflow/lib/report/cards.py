@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from workflow.lib.cohort.sheet import Slide
+from workflow.lib.jobs.verdicts import OK, OK_EMPTY
 
 Row = dict[str, str]
 BARE = "No tissue was found on this slide: it has no tile, and nothing is scored."
@@ -48,7 +49,32 @@ def make_card(
         }
         if tiles
         else {},
+        "dice": {
+            method: f"{float(row['dice_fg']):.2f}" for method, row in masked.items() if _tells(row)
+        }
+        if tiles
+        else {},
+        "marked_mm2": {
+            method: f"{facts['marked_um2'] / 1e6:.2f}" for method, facts in heatmaps.items()
+        }
+        if tiles
+        else {},
         "remarks": list(dict.fromkeys(text for text in remarks if text)),
+    }
+
+
+def make_row(slide: Slide, verdict: str, card: Mapping | None) -> dict:
+    """A row of the table of slides: what the card says in short, and a verdict in words.
+
+    card  that of `make_card`, None for a slide that is not used
+    """
+    blank = dict.fromkeys(("predicted", "score", "fold", "tiles"), "") | {"wrong": False}
+    about = card or blank | {"dice": {}, "marked_mm2": {}, "remarks": []}
+    words = {OK: "ok, with remarks" if about["remarks"] else "ok", OK_EMPTY: "ok, no tissue"}
+    return {
+        **{name: about[name] for name in (*blank, "dice", "marked_mm2")},
+        **{"slide": slide.slide, "patient": slide.patient, "label": slide.label},
+        **{"verdict": words.get(verdict, verdict), "used": card is not None},
     }
 
 
@@ -72,9 +98,14 @@ def agreement_text(row: Row) -> str:
     return f"{dice}PxAP {float(row['pxap']):.0f}"
 
 
+def _tells(row: Row | None) -> bool:
+    """Whether the truth marks something: where it does not, one false pixel makes Dice 0."""
+    return bool(row and row["dice_fg"] and float(row["foreground"]))
+
+
 def _agreement(row: Row | None, heatmap: dict) -> str:
     """How well a heatmap agrees with what the truth marks, if it marks something, and its area."""
     found = []
-    if row and row["dice_fg"] and float(row["foreground"]):
+    if _tells(row):
         found = [agreement_text(row)]
     return ", ".join([*found, f"{heatmap['marked_um2'] / 1e6:.2f} mm² marked"])

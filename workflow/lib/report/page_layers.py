@@ -2,17 +2,19 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+import zarr
 from PIL import Image
 
 from workflow.lib.report.colours import OKABE_ITO, RGB, hex_colour
 from workflow.lib.report.montage import COLOURS, cluster_colours
 from workflow.lib.report.pictures import HALO, LINE
 from workflow.lib.viewer.colouring import flat_palette, probability_codes, probability_palette
-from workflow.lib.viewer.cuts import cut_clusters
+from workflow.lib.viewer.cuts import cut_cams, cut_clusters
 from workflow.lib.viewer.deepzoom import Box
 
 TISSUE = OKABE_ITO[2]
@@ -80,6 +82,44 @@ def heatmap_layer(probability: np.ndarray, *, title: str, name: str) -> PageLaye
     """A heatmap (h, w) 0..1 of the class `name`: the less there is, the clearer."""
     codes = probability_codes(probability)
     return PageLayer("heatmaps", title, 0.65, codes, probability_palette(), ramp=name)
+
+
+def cam_layer(
+    maps: zarr.Array,
+    facts: dict,
+    classes: Sequence[str],
+    corners_px: np.ndarray,
+    tile_px: int,
+    box: Box,
+    *,
+    title: str,
+) -> PageLayer:
+    """Raw evidence `maps` (N, C, m, n) of tiles at `corners_px` (N, 2), on a picture like `box`.
+
+    `facts` are those of its unit: the class, and its lowest and highest evidence on the slide.
+    """
+    raw = cut_cams(maps, classes.index(facts["class"]), corners_px, tile_px, box)
+    span = max(facts["high"] - facts["low"], 1e-12)
+    codes = probability_codes((raw - facts["low"]) / span)
+    palette = probability_palette()
+    return PageLayer("raw cams", title, 0.65, codes, palette, ramp=facts["class"])
+
+
+def polygon_layer(
+    features: Sequence[dict], shape: tuple[int, int], step_px0: float, *, title: str, name: str
+) -> PageLayer:
+    """Outlines of the class `name`: GeoJSON features of one colour, rings (x, y) in level-0 px.
+
+    A px of the picture is `step_px0` level-0 px wide.
+    """
+    codes = np.zeros(shape, np.uint8)
+    for found in features:
+        shapes = found["geometry"]["coordinates"]
+        polygons = [shapes] if found["geometry"]["type"] == "Polygon" else shapes
+        rings = [np.rint(np.array(r) / step_px0).astype(np.int32) for p in polygons for r in p]
+        cv2.polylines(codes, rings, isClosed=True, color=1, thickness=2)
+    colour = tuple(features[0]["properties"]["classification"]["color"])
+    return PageLayer("polygons", title, 1.0, codes, flat_palette([colour]), [(name, colour)])
 
 
 def truth_layer(marked: np.ndarray) -> PageLayer:

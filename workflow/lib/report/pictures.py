@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from workflow.lib.report.cluster_maps import lay_tiles
 from workflow.lib.slides.truth import read_mask
@@ -23,6 +24,14 @@ def read_picture(path: Path) -> np.ndarray:
     if pixels is None:
         raise ValueError(f"{path} is not a picture; delete its folder and run again")
     return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def read_small(path: Path, *, max_side_px: int) -> np.ndarray:
+    """A JPEG file as RGB (h, w, 3) uint8 at most `max_side_px` large, sooner than it is decoded."""
+    with Image.open(path) as image:
+        image.draft("RGB", (2 * max_side_px, 2 * max_side_px))  # decodes at a fraction of the size
+        pixels = np.asarray(image.convert("RGB"))
+    return shrink(pixels, max_side_px=max_side_px)
 
 
 def shrink(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from workflow.lib.jobs.names import METHODS, UNRELATED
+from workflow.lib.networks.licences import UNSTATED
 
 MODEL = "model.safetensors"
 CLASSIFIER = "Classifier"  # how models are called that decoders learn from
@@ -20,11 +21,14 @@ def list_versions(units: Iterable[dict]) -> dict[str, str]:
     return {library: ", ".join(sorted(found[library])) for library in sorted(found)}
 
 
-def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[dict[str, str]]:
-    """Rows network, start, trained, from manifests: of features, and of trained models by name.
+def list_weights(
+    features: Iterable[dict], models: Mapping[str, dict], licences: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Rows network, start, licence, trained, from manifests: of features, and of models by name.
 
     `start` is what the weights were at first: random, a published name, or the hash of the file;
     nothing where there were none, and empty for a network that starts from another one.
+    `licence` is that of the weights of others that it started from (`licences`: start -> licence).
     `trained` is the hash of what training made of them, empty for an encoder used as it is.
     """
     rows = {}
@@ -36,7 +40,7 @@ def list_weights(features: Iterable[dict], models: Mapping[str, dict]) -> list[d
         start = unit["made_from"]["made_of"].get("checkpoint", "")
         trained = unit["files"][MODEL]["sha256"]
         rows[name, start] = {"network": name, "start": start, "trained": trained}
-    return list(rows.values())
+    return [row | {"licence": _licence(row["start"], licences)} for row in rows.values()]
 
 
 def list_choices(models: Mapping[str, dict]) -> list[str]:
@@ -97,6 +101,13 @@ def sum_usage(records: Iterable[dict]) -> list[dict]:
         for rule, jobs in rules.items()
     ]
     return sorted(table, key=lambda row: (-row["seconds"], row["rule"]))
+
+
+def _licence(start: str, licences: Mapping[str, str]) -> str:
+    """In words, also where there are no weights of others or where another row tells."""
+    told = {"": "as its classifier", "deepcluster": "as its clustering"}
+    told |= dict.fromkeys(("random", "nothing"), "none needed: no weights of others")
+    return told.get(start) or licences.get(start, UNSTATED)
 
 
 def _names(found: Iterable[str | None]) -> str:

@@ -1,12 +1,14 @@
-"""What the page says of the slides that are used: a card each, some with pictures and layers."""
+"""What the page says of the slides: a table of all, cards of those used, pictures and layers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from workflow.lib.cohort.sheet import Slide
-from workflow.lib.report.cards import slide_mm
-from workflow.lib.report.pages import embed_pictures
+from workflow.lib.report.cards import make_row, slide_mm
+from workflow.lib.report.pages import embed_picture, embed_pictures
 from workflow.lib.report.study import Study
+
+THUMBNAIL_PX = 64  # longer side in the table; about 1.3 kB of the page
 
 
 def describe_slides(
@@ -36,9 +38,46 @@ def describe_slides(
     ]
 
 
+def list_slides(
+    study: Study, cards: Sequence[Mapping], *, thumbnails_mb: float, chosen: Sequence[str]
+) -> list[dict]:
+    """A row of the table for every slide of the sheet (`cards.make_row`), also if quarantined.
+
+    `thumbnail` is a small picture of a slide, None where there is none and where all of them would
+    take more than `thumbnails_mb`; those of `Study.ranked` come first. `card` is the number of its
+    card among those of `describe_slides`, None where that has no pictures.
+    """
+    cards_of = {card["slide"]: card for card in cards}
+    numbers = {card["slide"]: n for n, card in enumerate(cards, 1) if card["pictures"]}
+    thumbnails = _thumbnails(study, thumbnails_mb, chosen)
+    return [
+        make_row(slide, study.standing[slide.slide]["verdict"], cards_of.get(slide.slide))
+        | {"thumbnail": thumbnails.get(slide.slide), "card": numbers.get(slide.slide)}
+        for slide in study.slides
+    ]
+
+
+def _thumbnails(study: Study, thumbnails_mb: float, chosen: Sequence[str]) -> dict[str, str]:
+    """Slide -> its small picture as a data URI, as long as there is room."""
+    found: dict[str, str] = {}
+    room = thumbnails_mb * 1e6
+    for slide in dict.fromkeys([*study.ranked(chosen), *study.slides]):
+        picture = study.thumbnail(slide, max_side_px=THUMBNAIL_PX)
+        if picture is None:
+            continue
+        source = embed_picture(picture)
+        room -= len(source)
+        if room < 0:
+            break
+        found[slide.slide] = source
+    return found
+
+
 def _view(study: Study, slide: Slide, shape: tuple[int, int]) -> dict:
-    """The layers of a slide, how large its picture is in px, and um per px of it."""
-    width_mm = slide_mm(study.checked[slide.slide])[1]
+    """The layers of a slide, how large its picture is in px, um and level-0 px per px of it."""
+    checked = study.checked[slide.slide]
+    steps = {"um": 1000 * slide_mm(checked)[1], "step": int(checked["width_px0"])}
     layers = [layer.describe() for layer in study.layers(slide, shape)]
     about = {"slide": slide.slide, "height": shape[0], "width": shape[1]}
-    return about | {"um": 1000 * width_mm / shape[1], "layers": layers}
+    about |= {name: width / shape[1] for name, width in steps.items()}
+    return about | {"layers": layers}

@@ -1,5 +1,6 @@
 """A finished study as its report reads it: which slides stand, and what is known of each."""
 
+import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,22 +10,25 @@ import numpy as np
 
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.evidence.cam_names import CAMS
-from workflow.lib.jobs.units import manifest
+from workflow.lib.jobs.units import manifest, usable
 from workflow.lib.jobs.verdicts import REMEDIES
 from workflow.lib.maps.overlays import lay_heatmap
 from workflow.lib.report.cards import Row, make_card, slide_mm
 from workflow.lib.report.examples import choose_examples, draw_example
 from workflow.lib.report.page_layers import (
     PageLayer,
+    cam_layer,
     cluster_layer,
     heatmap_layer,
+    polygon_layer,
     tissue_layer,
     truth_layer,
 )
-from workflow.lib.report.pictures import draw_slide, draw_truth, read_picture, shrink
+from workflow.lib.report.pictures import draw_slide, draw_truth, read_picture, read_small, shrink
 from workflow.lib.report.summary import Cohort, name_methods
 from workflow.lib.slides.truth import read_mask
 from workflow.lib.tiles.stores import Tiles, open_group
+from workflow.lib.viewer.deepzoom import Box
 
 
 class Study:
@@ -36,7 +40,7 @@ class Study:
     tables        name -> rows of the tables in evaluation/
     cluster_maps  indices of the last stage that visits every slide: its verdicts stand
     overlays      indices of the overlays, in a folder per method
-    cam           the method of the maps that later stages build on
+    cams          the methods of the maps; later stages build on the first
     """
 
     def __init__(
@@ -49,19 +53,21 @@ class Study:
         tables: Mapping[str, Sequence[Row]],
         cluster_maps: Sequence[Path],
         overlays: Sequence[Path],
-        cam: str,
+        cams: Sequence[str],
     ) -> None:
         self.results, self.slides = results, slides
         self.checked = _by_slide(checked)
         self.tested = _by_slide(row for row in placed if row["split"] == "test")
-        self.methods = name_methods((index.parent.name for index in overlays), cam)
+        self.methods = name_methods((index.parent.name for index in overlays), cams[0])
         self.drawn = {method: set() for method in self.methods}
         for index in overlays:
             self.drawn[index.parent.name] |= set(json.loads(index.read_text())["units"])
         self.scored = _by_slide(tables.get("classifier_slides", []))
         self.masked = {m: _by_slide(tables[f"masks_{m}_slides"]) for m in self.methods}
         self.curves = {m: tables[f"masks_{m}_curves"] for m in self.methods}
-        self.cams = {m: m if m in CAMS else cam for m in self.methods}  # what each shows, builds on
+        self.cams = {m: m if m in CAMS else cams[0] for m in self.methods}  # shown, or built on
+        shown = {self.cams[method] for method in self.methods if method in ("none", *CAMS)}
+        self.raw = [cam for cam in cams if cam not in shown]  # of which no heatmap is stitched
         self.maps = cluster_maps[0].parent
         self.standing = {slide.slide: manifest(self.maps / slide.slide) for slide in slides}
         self.used = [slide for slide in slides if not self._is_quarantined(slide.slide)]
@@ -119,6 +125,14 @@ class Study:
         for title, file in files.items():
             yield title, shrink(read_picture(file), max_side_px=max_side_px)
 
+    def thumbnail(self, slide: Slide, *, max_side_px: int) -> np.ndarray | None:
+        """A slide as small as that, RGB (h, w, 3) uint8; None where it was never looked at."""
+        name = slide.slide
+        if not usable(self.results / "tissue", [name]):
+            return None
+        file = self.results / "tissue" / name / "thumbnail.jpg"
+        return read_small(file, max_side_px=max_side_px)
+
     def picture(self, slide: Slide, *, max_side_px: int) -> np.ndarray:
         """A slide without anything drawn on it, RGB (h, w, 3) uint8."""
         thumbnail = read_picture(self.results / "tissue" / slide.slide / "thumbnail.jpg")
@@ -142,13 +156,16 @@ class Study:
         )
 
     def layers(self, slide: Slide, shape: tuple[int, int]) -> Iterator[PageLayer]:
-        """What may be laid over a picture (h, w) of a slide: tissue, clusters, heatmaps, truth."""
+        """What may be laid over a picture (h, w) of a slide, in this order: maps, then lines.
+
+        Tissue, clusters, heatmaps, and raw cams of which there is no heatmap; truth, polygons.
+        """
         name, store = slide.slide, self._tiles(slide)
         yield tissue_layer(
             read_picture(self.results / "tissue" / name / "tissue.png")[..., 0] > 0, shape
         )
-        fold = self.tested.get(name, {}).get("fold", "0")
-        unit = self.results / "assignments" / self.maps.name / f"fold{fold}" / name
+        tested = self.tested.get(name, {}).get("fold")
+        unit = self.results / "assignments" / self.maps.name / f"fold{tested or 0}" / name
         yield cluster_layer(
             open_group(unit / "assignments.zarr")["assignments"][:],
             store.positions_px,
@@ -163,10 +180,32 @@ class Study:
             facts = manifest(folder)["facts"]
             placed = lay_heatmap(open_group(folder / "heatmap.ome.zarr"), shape, facts)
             yield heatmap_layer(placed, title=title, name=facts["class"])
+        if tested is not None and len(store.positions_px):
+            yield from self._raw_cams(name, tested, store, shape)
+        size_px0 = (store.attrs["height_px0"], store.attrs["width_px0"])
         if slide.mask:
             with suppress(ValueError):  # of another slide; the picture of the truth says so
-                size_px0 = (store.attrs["height_px0"], store.attrs["width_px0"])
                 yield truth_layer(read_mask(slide.mask, shape_px0=size_px0, out_shape=shape) > 0)
+        for method, title in self._titles(slide).items():
+            folder = self.results / "heatmaps" / method / name
+            content = gzip.decompress((folder / "polygons.geojson.gz").read_bytes())
+            if found := json.loads(content)["features"]:
+                about = {"title": title, "name": manifest(folder)["facts"]["class"]}
+                yield polygon_layer(found, shape, size_px0[1] / shape[1], **about)
+
+    def _raw_cams(
+        self, name: str, fold: str, store: Tiles, shape: tuple[int, int]
+    ) -> Iterator[PageLayer]:
+        box = Box(
+            (0, 0), shape, max(store.attrs["height_px"], store.attrs["width_px"]) / max(shape)
+        )
+        for method in self.raw:
+            unit = self.results / "cams" / method / f"fold{fold}" / name
+            if not usable(unit.parent, [name]):
+                continue
+            cams, facts = open_group(unit / "cams.zarr"), manifest(unit)["facts"]
+            places = (store.positions_px, store.attrs["tile_px"], box)
+            yield cam_layer(cams["cams"], facts, cams.attrs["classes"], *places, title=CAMS[method])
 
     def ranked(self, chosen: Sequence[str]) -> list[Slide]:
         """The slides that are used: those chosen, those that tell most of each method, the rest."""

@@ -9,13 +9,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.jobs.tables import read_table
 from workflow.lib.jobs.units import manifest, usable
 from workflow.lib.jobs.verdicts import Quarantine
-from workflow.lib.report.pictures import read_picture, shrink
+from workflow.lib.report.pictures import read_picture, read_small
 from workflow.lib.slides.buckets import ObjectPath
 from workflow.lib.viewer.colouring import encode_pixels
 from workflow.lib.viewer.cuts import cut_picture, cut_slide
@@ -77,10 +76,7 @@ class ViewedStudy:
     def small_picture(self, number: int) -> bytes:
         """The slide at most 96 px large, as a JPEG."""
         file = self.results / "tissue" / self._slide(number).slide / "thumbnail.jpg"
-        with Image.open(file) as image:
-            image.draft("RGB", (2 * SMALL_PX, 2 * SMALL_PX))  # decodes at a fraction of the size
-            pixels = np.asarray(image.convert("RGB"))
-        return encode_pixels(shrink(pixels, max_side_px=SMALL_PX))
+        return encode_pixels(read_small(file, max_side_px=SMALL_PX))
 
     def slide_tile(self, number: int, level: int, row: int, column: int) -> bytes:
         """A tile of the pixels, as a JPEG. Raises LookupError where there is none."""

@@ -1,8 +1,9 @@
-// What the viewer and the page of the report share: the list of layers, and the scale bar.
+// What the viewer and the page of the report share: the list of layers, the scale bar, addresses.
 "use strict";
 
 const BAR = 140; // px; the scale bar is no longer
 const RAMP = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"]; // viridis
+const HEADED = ["heatmaps", "raw cams", "polygons"];
 
 const at = (id) => document.getElementById(id);
 const make = (tag, properties = {}, ...children) => {
@@ -13,9 +14,20 @@ const make = (tag, properties = {}, ...children) => {
 
 const words = (um) => (um >= 1000 ? `${Number((um / 1000).toPrecision(3))} mm` : `${Number(um.toPrecision(3))} µm`);
 
-// A layer of the list: a box, a title, the digit that toggles it, a slider. `wish` is {on, opacity};
-// change(on) is called when the box or the slider is moved.
-function row(layer, order, wish, change) {
+// The list of layers, kinds of which a method may have several under a heading. change(layer, on) is
+// called when the box or the slider of one is moved.
+function rows(layers, change) {
+  return layers.flatMap((layer, order) => {
+    const made = row(layer, order, (on) => change(layer, on));
+    const headed = HEADED.includes(layer.group) && layer.group !== layers[order - 1].group;
+    return headed ? [make("h3", { textContent: layer.group }), made] : [made];
+  });
+}
+
+// A layer of the list: a box, a title, the digit that toggles it, a slider. Its `wish` is
+// {on, opacity}.
+function row(layer, order, change) {
+  const { wish } = layer;
   const box = make("input", { type: "checkbox", id: `layer${order}`, checked: wish.on });
   const label = make("label", { htmlFor: box.id, textContent: layer.title });
   const digit = make(order && order < 10 ? "kbd" : "span", { textContent: order && order < 10 ? order : "" });
@@ -51,6 +63,28 @@ function explain(layer) {
     return make("span", {}, swatch, name);
   });
   return make("div", { className: "legend" }, ...swatches);
+}
+
+// The address of a place: the centre in level-0 px, screen px per px of the slide.
+const address = ({ slide, x, y, zoom }) =>
+  `#${new URLSearchParams({ slide, x: Math.round(x), y: Math.round(y), zoom: Number(zoom.toPrecision(4)) })}`;
+
+// The slide that an address names, its number among `names`, and the place where it names one.
+function linked(names) {
+  const view = new URLSearchParams(location.hash.slice(1));
+  const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number.parseFloat(view.get(name)));
+  const place = [x, y, zoom].every(Number.isFinite) && zoom > 0 ? { x, y, zoom } : null;
+  return { number: names.indexOf(view.get("slide")), place };
+}
+
+async function copy() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    at("link").textContent = "copied";
+  } catch {
+    at("link").textContent = "see the address bar";
+  }
+  setTimeout(() => (at("link").textContent = "copy link"), 1500);
 }
 
 // Draw the scale bar where a px of the screen is so many um wide.

@@ -114,7 +114,8 @@ viewer.addHandler("open", () => {
       wished.set(key(layer), { on: order === 0 || order === heatmap + 1, opacity: layer.opacity });
     }
   });
-  panel();
+  for (const layer of current.layers) layer.wish = wished.get(key(layer));
+  at("layers").replaceChildren(...rows(current.layers, toggle));
   if (current.place) go(current.place);
   current.layers.forEach(apply);
   moved();
@@ -124,29 +125,14 @@ viewer.addHandler("open", () => {
 
 const key = (layer) => `${layer.group}/${layer.title}`;
 
-function panel() {
-  let group = "";
-  const rows = [];
-  current.layers.forEach((layer, order) => {
-    if (["heatmaps", "raw cams", "polygons"].includes(layer.group) && layer.group !== group) {
-      rows.push(make("h3", { textContent: layer.group }));
-    }
-    group = layer.group;
-    const wish = wished.get(key(layer));
-    rows.push(row(layer, order, wish, (on) => toggle(layer, on)));
-  });
-  at("layers").replaceChildren(...rows);
-}
-
-function toggle(layer, on = null) {
-  const wish = wished.get(key(layer));
-  wish.on = on ?? !wish.on;
-  layer.box.checked = wish.on;
+function toggle(layer, on = !layer.wish.on) {
+  layer.wish.on = on;
+  layer.box.checked = on;
   apply(layer);
 }
 
 function apply(layer) {
-  const wish = wished.get(key(layer));
+  const { wish } = layer;
   layer.element.classList.toggle("on", wish.on);
   if (layer.legendElement) layer.legendElement.hidden = !wish.on;
   const opacity = wish.on ? wish.opacity : 0;
@@ -237,13 +223,8 @@ function moved() {
   if (!current || !viewer.world.getItemCount()) return;
   const centre = viewer.viewport.getCenter(false);
   const { width } = current.about;
-  const view = new URLSearchParams({
-    slide: current.about.slide,
-    x: Math.round(centre.x * width),
-    y: Math.round(centre.y * width),
-    zoom: Number(pixels(false).toPrecision(4)),
-  });
-  history.replaceState(null, "", `#${view}`);
+  const place = { x: centre.x * width, y: centre.y * width, zoom: pixels(false) };
+  history.replaceState(null, "", address({ slide: current.about.slide, ...place }));
 }
 
 function go({ x, y, zoom }) {
@@ -252,15 +233,6 @@ function go({ x, y, zoom }) {
   viewport.zoomTo(viewport.getZoom(false) * (zoom / pixels(false)), null, true);
   viewport.panTo(new OpenSeadragon.Point(x / width, y / width), true);
   viewport.applyConstraints(true);
-}
-
-// The slide that an address names, and the place on it where it names one.
-function linked() {
-  const view = new URLSearchParams(location.hash.slice(1));
-  const number = slides.findIndex((slide) => slide.slide === view.get("slide"));
-  const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number.parseFloat(view.get(name)));
-  const place = [x, y, zoom].every(Number.isFinite) && zoom > 0 ? { x, y, zoom } : null;
-  return { number, place };
 }
 
 function tell(sentence) {
@@ -340,15 +312,9 @@ at("out").onclick = keys["-"];
 at("home").onclick = keys[0];
 at("next").onclick = keys.n;
 at("previous").onclick = keys.p;
-at("link").onclick = async () => {
+at("link").onclick = () => {
   moved();
-  try {
-    await navigator.clipboard.writeText(location.href);
-    at("link").textContent = "copied";
-  } catch {
-    at("link").textContent = "see the address bar";
-  }
-  setTimeout(() => (at("link").textContent = "copy link"), 1500);
+  copy();
 };
 for (const name of ["slides", "panel"]) {
   at(`show-${name}`).onclick = () => at(name).classList.toggle("open");
@@ -357,7 +323,7 @@ at("canvas").addEventListener("pointerdown", () => {
   for (const drawer of [at("slides"), at("panel")]) drawer.classList.remove("open");
 });
 addEventListener("hashchange", () => {
-  const { number, place } = linked();
+  const { number, place } = linked(slides.map(({ slide }) => slide));
   if (number < 0) return;
   if (chosen !== number) show(number, place);
   else if (place) go(place);
@@ -372,7 +338,7 @@ addEventListener("hashchange", () => {
     tell(error.message);
     return;
   }
-  const { number, place } = linked();
+  const { number, place } = linked(slides.map(({ slide }) => slide));
   list();
   await show(Math.max(number, 0), place);
 })();
