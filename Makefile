@@ -4,6 +4,7 @@
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # make explain                   what would run, why, and what it costs: hours, disk, memory
 # make compare A=results/x B=results/y   how two studies of the same slides differ
+# make test-nightly              20,000 slides damaged at random; SEEDS=200000 for more
 # make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
 # make audit                     are holes known in what is installed? (needs the network)
 # make soak SLIDES=40 KILLS=10   a study killed and starved at random until done, compared with one left in peace
@@ -22,8 +23,9 @@ CONFIG ?=
 PROFILE ?=
 KILLS ?=
 SEED ?=
+SEEDS ?= 20000
 
-.PHONY: env demo run new-study doctor compare view test test-all test-slurm soak lint audit explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare view test test-all test-nightly test-slurm soak lint audit explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -59,6 +61,9 @@ test: env
 
 test-all: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slurm" $(TESTS)
+
+test-nightly: env
+	MICROTOME_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(CORES) tests/test_cases.py -k "any_bytes or random_damage"
 
 test-slurm: env
 	$(BIN)/python -m pytest tests/slurm --cohort $(COHORT)

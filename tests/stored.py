@@ -13,6 +13,7 @@ from workflow.lib.slides import buckets
 from workflow.lib.slides.buckets import ObjectPath
 
 BUCKET = "slides-of-a-test"
+KEY_ID = "AKIACANARYQ7PLM2XWZ9"
 SECRET = "canary/Sd83hHq0+that/nobody/must/ever/see"  # noqa: S105 - of the server below
 TOKEN = "canary-session-Kf93jd02mmA"  # noqa: S105
 
@@ -76,7 +77,7 @@ def use(storage: Storage | None, monkeypatch: pytest.MonkeyPatch, home: Path, **
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     given = {
         "AWS_ENDPOINT_URL": storage.address if storage else "http://127.0.0.1:9",
-        "AWS_ACCESS_KEY_ID": "AKIAOFATEST",
+        "AWS_ACCESS_KEY_ID": KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_SESSION_TOKEN": TOKEN,
         "AWS_EC2_METADATA_DISABLED": "true",
