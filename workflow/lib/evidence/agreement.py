@@ -60,8 +60,8 @@ class SlideMaps:
         self._seen += count
         self._first.append(first[chosen].ravel())
         for method, evidence in others.items():
-            rows, columns = map(_area_means, cells, evidence.shape[1:])
-            self._others[method].append((rows @ evidence[chosen] @ columns.T).ravel())
+            down, across = map(_area_means, cells, evidence.shape[1:])
+            self._others[method].append((down @ evidence[chosen] @ across.T).ravel())
 
     def compare(self) -> dict[str, tuple[float, float]]:
         """Further method -> correlation of ranks and overlap of the tops with the first."""
