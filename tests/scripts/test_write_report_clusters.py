@@ -44,7 +44,7 @@ def test_a_network_that_learnt_to_cluster_shows_how(make):
     assert "linear probe, AUROC on validation tiles" in alts
     assert {"NMI limit", "churn limit", "start"} <= drawn(page)
     learnt = hashlib.sha256(b"learnt").hexdigest()
-    assert f"DeepCluster, fold 0 random {learnt}" in words
+    assert f"DeepCluster, fold 0 random none needed: no weights of others {learnt}" in words
     assert "Encoder net9" not in words
     assert page.numbers()[2].startswith("0.88 ")  # of the classifier, not of a probe
     assert "AUROC out of fold, all folds together, of a logistic regression" in words
