@@ -19,14 +19,7 @@ CHROMIUM = next(
 )
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 FLAGS += ("--disable-dev-shm-usage", "--disable-background-networking", "--disable-sync")
-KEYS = {
-    "Enter": 13,
-    "ArrowLeft": 37,
-    "ArrowUp": 38,
-    "ArrowRight": 39,
-    "ArrowDown": 40,
-    "Escape": 27,
-}
+KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Escape": 27}
 
 
 class Browser:
@@ -112,8 +105,9 @@ class Browser:
 
     def key(self, key: str) -> None:
         """Press and let go."""
-        about = {"key": key, "windowsVirtualKeyCode": KEYS.get(key, ord(key[0].upper()))}
-        text = {} if key in KEYS else {"text": key}
+        typed = {"Enter": "\r"}.get(key, key)
+        about = {"key": key, "windowsVirtualKeyCode": KEYS.get(key, ord(typed[0].upper()))}
+        text = {} if key in KEYS else {"text": typed}
         self.call("Input.dispatchKeyEvent", type="keyDown", **about, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 

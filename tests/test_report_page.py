@@ -57,8 +57,8 @@ def colour(page, x, y):
     return page.screenshot()[round(top + (y + 0.5) * scale), round(left + (x + 0.5) * scale)]
 
 
-def mixed(colour, share):
-    return [below * (1 - share) + above * share for below, above in zip(GREY, colour, strict=True)]
+def mixed(colour, share, below=GREY):
+    return [old * (1 - share) + new * share for old, new in zip(below, colour, strict=True)]
 
 
 def on(page):
@@ -113,12 +113,13 @@ def test_every_kind_of_layer_is_seen(page):
     about = [("2", (68, 68), cluster_colours(2)[1], 0.5), ("5", (124, 30), LINE, 1)]
     about.append(("7", (124, 30), (213, 94, 0), 1))
     for key, place, wanted, opacity in about:
+        below = colour(page, *place)
         page.key(key)
-        np.testing.assert_allclose(colour(page, *place), mixed(wanted, opacity), atol=8)
+        np.testing.assert_allclose(colour(page, *place), mixed(wanted, opacity, below), atol=8)
         page.key(key)
-        np.testing.assert_allclose(colour(page, *place), GREY, atol=3)
+        np.testing.assert_allclose(colour(page, *place), below, atol=3)
     heads = "[...document.querySelectorAll('#layers h3')].map((h) => h.textContent)"
-    assert page.value(heads) == ["heatmaps", "polygons"]
+    assert page.value(heads) == ["heatmaps", "truth", "polygons"]
     legends = "current.stack.map((l) => l.legendElement?.textContent)"
     assert page.value(legends)[4:] == ["tumour01", "marked", "tumour", "tumour"]
 

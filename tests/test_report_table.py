@@ -31,6 +31,7 @@ def page(opened):
     browser.open("about:blank")
     browser.open(report.as_uri())
     browser.wait("document.readyState === 'complete' && typeof sort === 'function'")
+    browser.value("document.documentElement.style.scrollBehavior = 'auto'")
     yield browser
     assert browser.complaints == []
 
@@ -46,10 +47,10 @@ def test_the_table_is_sorted_by_mouse_and_keys(page):
     assert page.value(TABLE.format(1)) == ["good", "plain", "empty", "cut"]
     assert page.value(SORTED)[7] == "descending"
     page.value("document.querySelector('#all th:nth-child(4) button').focus()")  # patient
-    for key, wanted in (("Enter", ["p1", "p2", "p3", "p4"]), (" ", ["p4", "p3", "p2", "p1"])):
+    for key, how, step in (("Enter", "ascending", 1), (" ", "descending", -1)):
         page.key(key)
-        assert page.value(TABLE.format(3)) == wanted
-    assert [how for how in page.value(SORTED) if how] == ["descending"]
+        assert page.value(TABLE.format(3)) == ["p1", "p2", "p3", "p4"][::step]
+        assert [*filter(None, page.value(SORTED))] == [page.value(SORTED)[2]] == [how]
     assert page.value("document.querySelector('#all tr:nth-child(2) img').naturalWidth") == 50
 
 
@@ -60,14 +61,14 @@ def test_a_table_of_a_thousand_slides_is_sorted_at_once(page):
         " row.cells[6].textContent = ((n * 37) % 1000) / 8;"
         " row.cells[1].textContent = `s${(n * 37) % 1000}`; at('all').tBodies[0].append(row); }"
     )
-    took = "(start => { at('all').querySelector('th:nth-child({}) button').click();"
-    took += " return performance.now() - start; })(performance.now())"
+    took = "(start => (at('all').querySelector('th:nth-child({}) button').click(),"
+    took += " performance.now() - start))(performance.now())"
     assert page.value(took.format(7)) < 2000  # ms; some 20 on a quiet machine
     scores = page.value(TABLE.format(6))
     assert len(scores) == 1000 and scores[-2:] == ["", ""]
     assert [*map(float, scores[:-2])] == sorted(map(float, scores[:-2]))
     page.value(took.format(2))
-    assert page.value(TABLE.format(1))[3:7] == ["plain", "s0", "s1", "s2"]
+    assert page.value(TABLE.format(1))[3:7] == ["plain", "s1", "s2", "s3"]
     box = "document.querySelector('.tall')"
     assert page.value(f"{box}.clientHeight < innerHeight && {box}.scrollHeight > 20000")
     page.value(f"{box}.scrollTop = 9000")

@@ -23,7 +23,9 @@ def heatmap(tmp_path_factory):
 
 def test_napari_ome_zarr_reads_a_heatmap_and_its_coverage(heatmap):
     plugin = pytest.importorskip(
-        "napari_ome_zarr", reason="napari-ome-zarr is optional: pip install napari-ome-zarr"
+        "napari_ome_zarr",
+        reason="napari-ome-zarr and napari are optional: pip install napari-ome-zarr napari",
+        exc_type=ImportError,  # the plugin alone, without napari
     )
     path = str(heatmap / "heatmap.ome.zarr")
     image, coverage = plugin.napari_get_reader(path)(path)
@@ -32,7 +34,7 @@ def test_napari_ome_zarr_reads_a_heatmap_and_its_coverage(heatmap):
         assert np.ravel(about["scale"])[-2:] == pytest.approx([MPP, MPP])
         assert kind in ("image", "labels")
     assert (image[2], coverage[2]) == ("image", "labels")
-    assert np.ravel(image[1]["name"]).tolist() == ["tumour"]
+    assert np.ravel(image[1]["name"]).tolist() == ["slide-1: tumour"]
     pixels, labels = np.asarray(image[0][0]).reshape(SHAPE), np.asarray(coverage[0][0])
     assert pixels[:350].min() == 65535 and pixels[350:].max() == 0
     assert labels[:, :-1].all() and not labels[:, -1].any()

@@ -10,6 +10,7 @@ from workflow.lib.report.montage import COLOURS, cluster_colours
 from workflow.lib.report.page_layers import (
     cluster_layer,
     heatmap_layer,
+    polygon_layer,
     tissue_layer,
     truth_layer,
 )
@@ -67,3 +68,23 @@ def test_truth_is_a_line_with_a_halo():
     assert HALO in {tuple(layer.palette[layer.codes[20, x], :3]) for x in range(5, 15)}
     assert layer.codes[20, 20] == layer.codes[0, 0] == 0
     assert truth_layer(np.zeros((9, 9), bool)).codes.max() == 0
+
+
+def test_polygons_are_lines_of_their_colour_with_their_holes():
+    """Level-0 px 100 to 300 are px 10 to 30 of the picture; a hole from 15 to 25; another shape."""
+
+    def square(a, b):
+        return [[a, a], [b, a], [b, b], [a, b], [a, a]]
+
+    about = {"classification": {"name": "tumour", "color": [213, 94, 0]}}
+    shapes = [("Polygon", [square(100, 300), square(150, 250)])]
+    shapes += [("MultiPolygon", [[square(340, 380)]])]
+    features = [
+        {"geometry": {"type": kind, "coordinates": rings}, "properties": about}
+        for kind, rings in shapes
+    ]
+    layer = polygon_layer(features, (40, 40), 10.0, title="NEGEV", name="tumour")
+    assert [layer.codes[y, x] for y, x in ((20, 10), (10, 20), (20, 15), (36, 34))] == [1] * 4
+    assert [layer.codes[y, x] for y, x in ((20, 20), (20, 12), (5, 5), (36, 36))] == [0] * 4
+    assert tuple(layer.palette[1]) == (213, 94, 0, 255)
+    assert layer.describe()["legend"] == [["tumour", "#d55e00"]]

@@ -14,12 +14,13 @@ const make = (tag, properties = {}, ...children) => {
 
 const words = (um) => (um >= 1000 ? `${Number((um / 1000).toPrecision(3))} mm` : `${Number(um.toPrecision(3))} µm`);
 
-// The list of layers, kinds of which a method may have several under a heading. change(layer, on) is
-// called when the box or the slider of one is moved.
+// The list of layers. Kinds of which there may be several stand under a heading, and so does what
+// follows them. change(layer, on) is called when the box or the slider of one is moved.
 function rows(layers, change) {
   return layers.flatMap((layer, order) => {
     const made = row(layer, order, (on) => change(layer, on));
-    const headed = HEADED.includes(layer.group) && layer.group !== layers[order - 1].group;
+    const before = layers[order - 1]?.group;
+    const headed = layer.group !== before && [layer.group, before].some((group) => HEADED.includes(group));
     return headed ? [make("h3", { textContent: layer.group }), made] : [made];
   });
 }
