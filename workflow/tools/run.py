@@ -31,6 +31,7 @@ FIELD = re.compile(r"^    (jobid|log): (\S+)")
 LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
 REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|E_OBJECT|E_ACCESS|E_ENDPOINT|LockException)\b")
+SECRET = re.compile(r"(\w*(?:token|secret|password)\w*=).+", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass
@@ -57,10 +58,15 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"E_LOCKED: Nothing was run. {reason}\n")
         return 2
     seen, status = watch(arguments)
-    again = shlex.join(["python", "-m", "workflow.tools.run", *arguments])
+    again = typed(["python", "-m", "workflow.tools.run", *arguments])
     others = others_at_work() if "LockException" in seen.codes else []
     sys.stderr.writelines(f"{line}\n" for line in [*others, *farewell(seen, status, again)])
     return (1 if seen.logs else 2) if status else 0
+
+
+def typed(command: Iterable[str]) -> str:
+    """A command to type again, without the values of secrets, which the config has no place for."""
+    return shlex.join(SECRET.sub(r"\1...", word) for word in command)
 
 
 def watch(arguments: list[str]) -> tuple[Seen, int]:
