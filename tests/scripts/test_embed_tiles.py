@@ -102,7 +102,7 @@ def test_tiles_of_another_size_are_refused(study, tmp_path):
     _, _, clusters = study
     slides = write_tiles(tmp_path / "other", {"a": ("plain", "train", 3)}, mpp=0.5)
     with pytest.raises(
-        RuntimeError, match="a: The network of fold 0 was trained at 1 um.*have 0.5"
+        RuntimeError, match="a: E_FIT: The network of fold 0 was trained at 1 um.*have 0.5"
     ):
         embed(tmp_path / "other", slides, clusters)
 
@@ -114,5 +114,5 @@ def test_features_that_are_no_numbers_name_the_slide(study, monkeypatch):
         return made
 
     monkeypatch.setattr(script, "load_network", broken)
-    with pytest.raises(RuntimeError, match="a: the features of tile 0 are not finite"):
+    with pytest.raises(RuntimeError, match="a: E_NUMBER: the features of tile 0 are not finite"):
         embed(*study)

@@ -111,7 +111,7 @@ def test_a_network_is_compiled_once_and_facts_say_what_computed(study, tmp_path,
 
 def test_an_encoder_for_other_tiles_is_refused(study):
     root, slides = study
-    with pytest.raises(RuntimeError, match="takes tiles of 224 px, but these have 32 px.*tile_px"):
+    with pytest.raises(RuntimeError, match="E_FIT: .* of 224 px, but these have 32 px.*tile_px"):
         extract(root, slides, encoder="vit_tiny_patch16_224")
 
 

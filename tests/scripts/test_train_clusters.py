@@ -142,7 +142,7 @@ def test_codes_without_unit_length_are_assigned_by_their_plain_distance(study):
 def test_a_feature_that_is_nan_stops_training_and_names_slide_and_tile(study):
     spoil(study, "e", 4, np.nan)
     shutil.rmtree(study / "clusters")
-    with pytest.raises(ValueError, match=r"^e: the features of tile 4 are not finite"):
+    with pytest.raises(ValueError, match=r"^E_NUMBER: e: the features of tile 4 are not finite"):
         train(study)
     assert not (study / "clusters" / "kmeans" / "fold0").exists()
 

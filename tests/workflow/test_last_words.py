@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from tests.workflow import canaries
 from tests.workflow.study import Study
 from tests.workflow.test_repair import UNLABELLED, largest
 
@@ -54,3 +55,13 @@ def test_a_run_that_cannot_begin_exits_with_2(tmp_path):
         explain, cwd=study.folder, env=study.environment(), capture_output=True, check=False
     )
     assert done.returncode == 2
+
+
+def test_a_secret_among_the_settings_is_refused_and_written_nowhere(tmp_path):
+    """Not on the terminal, not in the command to type next, not in a log of Snakemake's own."""
+    study = Study.make(tmp_path, slides=2, **UNLABELLED)
+    status, said = run(study, "--config", f"hf_token={canaries.SECRETS['HF_TOKEN']}")
+    assert status == 2 and "E_CONFIG" in said and "hf_token" in said
+    assert canaries.MARK not in said and said.endswith("--config hf_token=...\n")
+    assert list((study.folder / ".snakemake/log").iterdir())
+    assert canaries.find(study.folder) == []

@@ -56,7 +56,7 @@ def classify_tiles(
         logits = np.concatenate([np.empty((0, len(classes)), np.float32), *(r for _, r in found)])
         if not np.isfinite(logits).all():
             broken = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
-            raise ValueError(f"{slide.slide}: the scores of tile {broken} are not finite")
+            raise ValueError(f"E_NUMBER: {slide.slide}: the scores of tile {broken} are not finite")
         probability = softmax(logits, axis=1)
         group = create_group(folder / "scores.zarr", {"classes": classes, "fold": fold})
         write_rows(group, "logits", logits)

@@ -61,7 +61,7 @@ def pool_evidence(
                     cams, maps = look(model, to_input(pixels, where), level)
                 if not (torch.isfinite(cams).all() and torch.isfinite(maps).all()):
                     raise ValueError(
-                        f"What the classifier of fold {fold} makes of tiles of "
+                        f"E_NUMBER: What the classifier of fold {fold} makes of tiles of "
                         f"{', '.join(bag.names(indices))} is not finite; look at these slides, or "
                         "train the classifier anew"
                     )

@@ -60,7 +60,7 @@ def score_bags(
             found = read_slide(network(), bags.rows(0), device=where)
             attention[~bad], evidence[~bad] = found.attention, found.evidence
             if not np.isfinite(found.logits).all():
-                raise ValueError(f"{slide.slide}: its scores are not finite")
+                raise ValueError(f"E_NUMBER: {slide.slide}: its scores are not finite")
             pooled = softmax(found.logits)
             facts |= {"pooled": pooled.tolist(), "predicted": classes[int(pooled.argmax())]}
             log.info("%s: %s (%.2f).", slide.slide, facts["predicted"], pooled.max())

@@ -33,6 +33,7 @@ FIELD = re.compile(r"^    (jobid|log): (\S+)")
 LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
 REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|E_OBJECT|E_ACCESS|E_ENDPOINT|LockException)\b")
+SECRET = re.compile(r"(\w*(?:token|secret|password)\w*=).+", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"E_LOCKED: Nothing was run. {reason}\n")
         return 2
     seen, status = watch(arguments)
-    again = shlex.join(["python", "-m", "workflow.tools.run", *arguments])
+    again = typed(["python", "-m", "workflow.tools.run", *arguments])
     others = others_at_work() if "LockException" in seen.codes else []
     sys.stderr.writelines(f"{line}\n" for line in [*others, *farewell(seen, status, again)])
     return (1 if seen.logs else 2) if status else 0
@@ -82,6 +83,11 @@ def refused_by_slurm(arguments: list[str]) -> str | None:
         return None
     finding = check_slurm(given.profile, sure=True)
     return finding.remedy and f"{finding.said}: {finding.remedy}."
+
+
+def typed(command: Iterable[str]) -> str:
+    """A command to type again, without the values of secrets, which the config has no place for."""
+    return shlex.join(SECRET.sub(r"\1...", word) for word in command)
 
 
 def watch(arguments: list[str]) -> tuple[Seen, int]:

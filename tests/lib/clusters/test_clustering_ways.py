@@ -97,9 +97,9 @@ def test_every_way_makes_one_cluster_of_equal_tiles(way):
 def test_every_way_names_the_slide_and_tile_of_a_feature_that_is_nan(way):
     features, _ = tissue()
     features[1500, 2] = np.nan
-    with pytest.raises(ValueError, match=r"^s1400: the features of tile 100 are not finite"):
+    with pytest.raises(ValueError, match=r"^E_NUMBER: s1400: the features of tile 100 are not"):
         fit(pieces(features), clusters=3, **USUAL)
-    with pytest.raises(ValueError, match=r"^the features of tile 1500 are not finite"):
+    with pytest.raises(ValueError, match=r"^E_NUMBER: the features of tile 1500 are not finite"):
         fit(features, clusters=3, **USUAL)
 
 

@@ -105,6 +105,9 @@ def test_errors_get_a_code_unless_they_have_one():
     outer.__cause__ = StorageError("E_ENDPOINT", "s3://b/k: nobody answers")
     assert with_code(outer) == "E_ENDPOINT: 2 of 3 slides failed"
     assert with_code(outer.__cause__) == "E_ENDPOINT: s3://b/k: nobody answers"
+    outermost = RuntimeError("fold 1")
+    outermost.__cause__ = outer
+    assert with_code(outermost) == "E_ENDPOINT: fold 1"
 
 
 def test_storage_that_fails_in_a_job_fails_the_job_and_puts_no_slide_aside(tmp_path):

@@ -36,4 +36,10 @@ def test_the_catalogue_has_what_the_program_says_and_nothing_else() -> None:
 
 
 def test_every_command_says_that_0_is_well() -> None:
-    assert all(set(exits) <= {0, 1, 2} and 0 in exits for exits in errors.EXITS.values())
+    assert all(set(exits) <= {0, 1, 2, 130} and 0 in exits for exits in errors.EXITS.values())
+
+
+def test_every_command_says_what_its_exit_means() -> None:
+    tools = {file for file in ROOT.glob("workflow/tools/*.py") if "def main(" in file.read_text()}
+    commands = {f"python -m workflow.tools.{file.stem}" for file in tools}
+    assert set(errors.EXITS) == commands | {"python -m workflow.scripts.STAGE", "make"}

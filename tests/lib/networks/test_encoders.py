@@ -106,7 +106,7 @@ def test_an_encoder_out_of_reach_is_a_sentence_with_the_remedy(monkeypatch):
         raise FileNotFoundError("An error happened while trying to locate the file on the Hub")
 
     monkeypatch.setattr(encoders.timm, "create_model", create)
-    with pytest.raises(ConnectionError, match="hf-hub:owner/model cannot be fetched.*HF_TOKEN"):
+    with pytest.raises(ConnectionError, match="E_WEIGHTS: .*model cannot be fetched.*HF_TOKEN"):
         build_encoder("hf-hub:owner/model", checkpoint="hub", weights=None, seed=0)
 
 

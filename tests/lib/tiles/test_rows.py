@@ -36,10 +36,11 @@ def test_a_feature_that_is_nan_names_slide_and_tile(monkeypatch):
     broken = B.copy()
     broken[2, 1] = np.nan
     with pytest.raises(
-        ValueError, match=r"^b: the features of tile 2 are not finite, as of 1 of 1"
+        ValueError, match=r"^E_NUMBER: b: the features of tile 2 are not finite, as of 1 of 1"
     ):
         list(Rows({"a": A, "b": broken}))
-    with pytest.raises(ValueError, match=r"^b: .*tile 2 "):  # also where the tile is not drawn
+    # also where the tile is not drawn
+    with pytest.raises(ValueError, match=r"^E_NUMBER: b: .*tile 2 "):
         list(Rows({"b": broken}, {"b": np.array([True, False, False])}))
 
 

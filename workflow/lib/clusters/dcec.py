@@ -175,8 +175,9 @@ class Course:
     def _check_finite(self, value: float, rows: np.ndarray) -> None:
         if not math.isfinite(value):
             raise ValueError(
-                f"The autoencoder gives {value} on tiles of {', '.join(self.bag.names(rows))}; "
-                "look at these slides, or lower train_dcec.learning_rate"
+                f"E_NUMBER: The autoencoder gives {value} on tiles of "
+                f"{', '.join(self.bag.names(rows))}; look at these slides, or lower "
+                "train_dcec.learning_rate"
             )
 
 

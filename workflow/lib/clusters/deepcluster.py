@@ -86,9 +86,10 @@ class Course:
         broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(broken):
             raise ValueError(
-                f"The network gives features that are NaN or infinite for {len(broken)} of "
-                f"{len(rows)} tiles, of {', '.join(self.bag.names(rows[broken]))}; look at these "
-                "slides, lower train_deepcluster.learning_rate, or start from another checkpoint"
+                f"E_NUMBER: The network gives features that are NaN or infinite for {len(broken)} "
+                f"of {len(rows)} tiles, of {', '.join(self.bag.names(rows[broken]))}; look at "
+                "these slides, lower train_deepcluster.learning_rate, or start from another "
+                "checkpoint"
             )
         return features
 
@@ -138,7 +139,7 @@ class Course:
             loss = functional.cross_entropy(found, labels[part].to(self.device))
             if not math.isfinite(loss.item()):
                 raise ValueError(
-                    f"The loss is {loss.item()} in round {number}, on tiles of "
+                    f"E_NUMBER: The loss is {loss.item()} in round {number}, on tiles of "
                     f"{', '.join(self.bag.names(self.rows[part.numpy()]))}; look at these slides, "
                     "or lower train_deepcluster.learning_rate"
                 )

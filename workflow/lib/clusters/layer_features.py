@@ -43,8 +43,9 @@ def layer_features(
             broken = np.flatnonzero(~np.isfinite(part).all(axis=1))
             if len(broken):
                 raise ValueError(
-                    f"{name} gives features that are not finite (NaN or infinite) for tile "
-                    f"{rows.start + broken[0]}; lower the learning_rate of the network's training"
+                    f"E_NUMBER: {name} gives features that are not finite (NaN or infinite) for "
+                    f"tile {rows.start + broken[0]}; lower the learning_rate of the "
+                    "network's training"
                 )
         yield rows, named
 

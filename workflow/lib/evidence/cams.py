@@ -142,8 +142,8 @@ class CamTally:
             ends = np.stack([maps.min(axis=(2, 3)), maps.max(axis=(2, 3))], axis=-1)
             if not (good := np.isfinite(ends).all(axis=(1, 2))).all():
                 raise ValueError(
-                    f"the evidence in tile {rows.start + int(np.argmin(good))} is not a finite "
-                    "number; look at that tile, or train the classifier anew"
+                    f"E_NUMBER: the evidence in tile {rows.start + int(np.argmin(good))} is not a "
+                    "finite number; look at that tile, or train the classifier anew"
                 )
             self.extremes[rows] = ends
             yield maps

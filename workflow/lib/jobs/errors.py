@@ -56,8 +56,23 @@ STUDY = {
         "Correct the lines of the sheet that are named, then run again. Nothing has run.",
     ),
     "E_WEIGHTS": Problem(
-        "The checkpoint that a stage starts from is not there.",
-        "Put it into the folder that weights names, or set the checkpoint of that stage to random.",
+        "The checkpoint that a stage starts from is not there, or cannot be fetched.",
+        "Put it into the folder that weights names, or set the checkpoint of that stage to random;"
+        " for one of a hub that asks for a licence, accept it there and set HF_TOKEN.",
+    ),
+    "E_FIT": Problem(
+        "The tiles of the study are not those that an encoder or another model was made for.",
+        "Set tile_slide.tile_px and tile_slide.mpp to the values in the sentence, or choose"
+        " another model.",
+    ),
+    "E_NUMBER": Problem(
+        "A feature, a score, a loss or a gradient is NaN or infinite.",
+        "Look at the slides that are named; set the precision of that stage to fp32, lower its"
+        " learning_rate, or choose another checkpoint. Nothing was made of it.",
+    ),
+    "E_PRECISION": Problem(
+        "The features of a faster engine or precision are too far from those of float32.",
+        "Set extract_features.precision to fp32, or extract_features.engine to eager.",
     ),
     "E_OBJECT": Problem(
         "A slide is not in the object storage where the sheet says, or was replaced while it was"
@@ -123,6 +138,7 @@ STUDY = {
         "make repair, or workflow.tools.verify RESULTS --repair with Snakemake's arguments.",
     ),
 }
+STOPS = {0: "done", 1: "not done; the sentence says why", 2: "the command line cannot be used"}
 EXITS = {  # command -> exit status -> what it means
     "python -m workflow.tools.run": {
         0: "all is made, or was before; slides may be put aside, and are named",
@@ -139,10 +155,32 @@ EXITS = {  # command -> exit status -> what it means
         1: "something is damaged, or was not repaired",
         2: "a repair was refused, and nothing was changed",
     },
+    "python -m workflow.tools.doctor": STOPS
+    | {0: "nothing has to be fixed", 1: "something has to be; the lines that say FIX name it"},
+    "python -m workflow.tools.audit": {
+        0: "every package was looked up, and nothing is known of any",
+        1: "a vulnerability is known",
+        2: "it could not be checked, or the command line cannot be used",
+    },
+    "python -m workflow.tools.new_study": STOPS | {1: "nothing was written"},
+    "python -m workflow.tools.compare_studies": STOPS | {1: "the two cannot be compared"},
+    "python -m workflow.tools.compare_methods": STOPS | {1: "a study has no metrics, or no truth"},
+    "python -m workflow.tools.view": STOPS
+    | {0: "stopped by Ctrl-C", 1: "there is nothing to look at, or the port is taken"},
+    "python -m workflow.tools.ablate": STOPS
+    | {1: "the plan cannot be used, or a run failed", 130: "stopped by Ctrl-C"},
+    "python -m workflow.tools.reproduce": STOPS
+    | {1: "the plan cannot be used, or a run failed", 130: "stopped by Ctrl-C"},
+    "python -m workflow.tools.prepare_glas": STOPS,
+    "python -m workflow.tools.prepare_camelyon16": STOPS,
     "python -m workflow.scripts.STAGE": {
         0: "made, or made before",
         1: "the stage stopped at an error, which it says",
         2: "the command line cannot be used",
+    },
+    "make": {
+        0: "the command that it ran ended with 0",
+        2: "it did not: make gives 2 for whatever else, and says which above (Error 1)",
     },
 }
 

@@ -89,7 +89,9 @@ def _of_a_stage(record: logging.LogRecord) -> bool:
 def with_code(error: BaseException) -> str:
     """The sentence of an error with its code in front (docs/errors.md): E_JOB unless it has one."""
     text = str(error) or type(error).__name__
-    causes = [error, error.__cause__]
+    causes = [error]
+    while cause := causes[-1].__cause__:
+        causes.append(cause)
     if any(isinstance(one, OSError) and one.errno in FULL for one in causes):
         return f"E_DISK: {text}"
     if any(isinstance(one, MemoryError) or _of_a_gpu(one) for one in causes):

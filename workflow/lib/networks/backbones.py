@@ -215,7 +215,7 @@ def _torchvision_weights(name: str, weights: Path | None) -> dict[str, torch.Ten
     except (URLError, OSError) as error:
         folder = weights if weights is not None else "the folder that `weights` names"
         raise ConnectionError(
-            f"The ImageNet weights of {name} are not in the weights folder and cannot be fetched "
-            f"({error}). Fetch {source.url} where there is a network and put it in {folder} as "
-            f"{name}-imagenet.pth, or set checkpoint to random"
+            f"E_WEIGHTS: The ImageNet weights of {name} are not in the weights folder and cannot "
+            f"be fetched ({error}). Fetch {source.url} where there is a network and put it in "
+            f"{folder} as {name}-imagenet.pth, or set checkpoint to random"
         ) from error

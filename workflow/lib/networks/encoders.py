@@ -76,7 +76,7 @@ class Encoder(nn.Module):
             tiles = tiles.float() / 255.0
         if self.tile_px is not None and tiles.shape[-1] != self.tile_px:
             raise ValueError(
-                f"{self.name} takes tiles of {self.tile_px} px, not {tiles.shape[-1]} px"
+                f"E_FIT: {self.name} takes tiles of {self.tile_px} px, not {tiles.shape[-1]} px"
             )
         return _pool(self.body(tiles), self.prefix)
 
@@ -134,9 +134,9 @@ def extract(
         broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(broken):
             raise ValueError(
-                f"{forward.network.name} gives features that are not finite (NaN or infinite) for "
-                f"tile {rows.start + broken[0]}; set extract_features.precision to fp32, or choose "
-                "another checkpoint"
+                f"E_NUMBER: {forward.network.name} gives features that are not finite (NaN or "
+                f"infinite) for tile {rows.start + broken[0]}; set extract_features.precision to "
+                "fp32, or choose another checkpoint"
             )
         yield features
 
@@ -186,7 +186,7 @@ def _create(name: str, *, pretrained: bool, **settings: object) -> nn.Module:
         if not pretrained and not name.startswith("hf-hub:"):
             raise
         raise ConnectionError(
-            f"The encoder {name} cannot be fetched from the Hugging Face hub "
+            f"E_WEIGHTS: The encoder {name} cannot be fetched from the Hugging Face hub "
             f"({str(error).splitlines()[0]}). If it is gated, accept its licence there and set "
             "HF_TOKEN in the environment; where there is no network, run once where there is one "
             "with HF_HOME on a shared folder, and set HF_HOME to it here"

@@ -203,8 +203,8 @@ def _steepness(optimiser: torch.optim.Optimizer) -> float:
 def _check_finite(value: float, what: str, slides: list[str], epoch: int) -> None:
     if not math.isfinite(value):
         raise ValueError(
-            f"The {what} is {value} in epoch {epoch + 1}, on tiles of {', '.join(slides)}; "
-            "look at these slides, or lower the learning_rate"
+            f"E_NUMBER: The {what} is {value} in epoch {epoch + 1}, on tiles of "
+            f"{', '.join(slides)}; look at these slides, or lower the learning_rate"
         )
 
 

@@ -97,9 +97,9 @@ class Forward:
         finite = plain.isfinite().all(dim=1) & found.isfinite().all(dim=1)  # others are told of
         if finite.any() and (least := alike[finite].min().item()) < FAITHFUL:
             raise ValueError(
-                f"Features by engine {self.engine} in {self.precision} are too far from float32: "
-                f"their cosine is {least:.5f}, below {FAITHFUL}; set precision to fp32, or engine "
-                "to eager"
+                f"E_PRECISION: Features by engine {self.engine} in {self.precision} are too far "
+                f"from float32: their cosine is {least:.5f}, below {FAITHFUL}; set precision to "
+                "fp32, or engine to eager"
             )
 
 

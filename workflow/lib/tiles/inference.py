@@ -95,13 +95,13 @@ def check_tiles(
     (tile_px, mpp), (given_px, given_mpp) = expects, tiles
     if tile_px is not None and tile_px != given_px:
         raise ValueError(
-            f"{model} takes tiles of {tile_px} px, but these have {given_px} px; set "
+            f"E_FIT: {model} takes tiles of {tile_px} px, but these have {given_px} px; set "
             f"tile_slide.tile_px to {tile_px} or choose another model"
         )
     if mpp is not None and abs(given_mpp / mpp - 1) > MPP_TOLERANCE:
         raise ValueError(
-            f"{model} was trained at {mpp:g} um per pixel, but these tiles have {given_mpp:g}; set "
-            f"tile_slide.mpp to {mpp:g} or choose another model"
+            f"E_FIT: {model} was trained at {mpp:g} um per pixel, but these tiles have "
+            f"{given_mpp:g}; set tile_slide.mpp to {mpp:g} or choose another model"
         )
 
 

@@ -52,10 +52,7 @@ class Rows:
             kept = self.kept[slide]
             for start in range(0, array.shape[0], step):
                 block = np.asarray(array[start : start + step])
-                try:
-                    check_finite(block, first=start)
-                except ValueError as error:
-                    raise ValueError(f"{slide}: {error}" if slide else str(error)) from error
+                check_finite(block, first=start, slide=slide)
                 wanted = kept[start : start + step]
                 if wanted.any():
                     rows = block if wanted.all() else block[wanted]
@@ -97,12 +94,13 @@ def gather(rows: Rows, file: Path) -> Rows:
     return Rows({"": held})
 
 
-def check_finite(features: np.ndarray, *, first: int = 0) -> None:
+def check_finite(features: np.ndarray, *, first: int = 0, slide: str = "") -> None:
     """Raise ValueError naming the first row that holds NaN or infinity; row 0 is tile `first`."""
+    of_slide = f"{slide}: " if slide else ""
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if bad.size:
         raise ValueError(
-            f"the features of tile {first + bad[0]} are not finite, as of {bad.size} of"
-            f" {len(features)} tiles: check the encoder's checkpoint and its precision, then"
-            " extract them again"
+            f"E_NUMBER: {of_slide}the features of tile {first + bad[0]} are not finite, as of"
+            f" {bad.size} of {len(features)} tiles: check the encoder's checkpoint and its"
+            " precision, then extract them again"
         )
