@@ -33,6 +33,7 @@ def make_card(
         "" if tiles else BARE,
         *(row["note"] for row in masked.values()),
     ]
+    drawn = heatmaps if tiles else {}
     height, width = slide_mm(checked)
     return {
         "slide": slide.slide,
@@ -44,21 +45,9 @@ def make_card(
         "fold": fold,
         "size": f"{width:.3g} × {height:.3g} mm, {float(checked['mpp']):.3g} µm per pixel",
         "tiles": tiles,
-        "methods": {
-            method: _agreement(masked.get(method), facts) for method, facts in heatmaps.items()
-        }
-        if tiles
-        else {},
-        "dice": {
-            method: f"{float(row['dice_fg']):.2f}" for method, row in masked.items() if _tells(row)
-        }
-        if tiles
-        else {},
-        "marked_mm2": {
-            method: f"{facts['marked_um2'] / 1e6:.2f}" for method, facts in heatmaps.items()
-        }
-        if tiles
-        else {},
+        "methods": {m: _agreement(masked.get(m), facts) for m, facts in drawn.items()},
+        "dice": {m: f"{float(masked[m]['dice_fg']):.2f}" for m in drawn if _tells(masked.get(m))},
+        "marked_mm2": {m: f"{facts['marked_um2'] / 1e6:.2f}" for m, facts in drawn.items()},
         "remarks": list(dict.fromkeys(text for text in remarks if text)),
     }
 
@@ -71,10 +60,12 @@ def make_row(slide: Slide, verdict: str, card: Mapping | None) -> dict:
     blank = dict.fromkeys(("predicted", "score", "fold", "tiles"), "") | {"wrong": False}
     about = card or blank | {"dice": {}, "marked_mm2": {}, "remarks": []}
     words = {OK: "ok, with remarks" if about["remarks"] else "ok", OK_EMPTY: "ok, no tissue"}
-    return {
-        **{name: about[name] for name in (*blank, "dice", "marked_mm2")},
-        **{"slide": slide.slide, "patient": slide.patient, "label": slide.label},
-        **{"verdict": words.get(verdict, verdict), "used": card is not None},
+    return {name: about[name] for name in (*blank, "dice", "marked_mm2")} | {
+        "slide": slide.slide,
+        "patient": slide.patient,
+        "label": slide.label,
+        "verdict": words.get(verdict, verdict),
+        "used": card is not None,
     }
 
 
