@@ -10,6 +10,7 @@ from tests.workflow import canaries
 from tests.workflow.edits import LIB, edit
 from tests.workflow.stages import FEATURES_OUT, POLYGONS_OUT, TILES_OUT
 from tests.workflow.study import Study
+from tests.workflow.test_repair import UNLABELLED, flip, largest, repair
 
 EXPORT_EDITS = {
     "nothing": (lambda s: None, set()),
@@ -95,3 +96,19 @@ def test_no_name_and_no_label_leaves_a_slide(exported):
 
 def test_the_default_target_asks_for_no_export(planned):
     assert not {rule for rule in planned.would_run() if "export" in rule}
+
+
+def test_a_damaged_export_is_made_again_and_no_other(tmp_path):
+    """A flipped byte in a table and in a unit, whose files are links to those of another stage; a
+    record and an index that were lost."""
+    study = Study.make(tmp_path, slides=4, slides_per_shard=4, **UNLABELLED)
+    study.run("--", "export")
+    whole, results = study.tree(), study.results
+    flip(results / "exports/tiles.tsv")
+    flip(largest(results / "exports/stamp"))
+    (results / "exports/.cohort.h5ad.recipe.json").unlink()
+    next((results / "tissue_polygons").glob("*.json")).unlink()
+    status, said = repair(study)
+    assert status == 0 and "0 problems found" in said, said
+    assert study.tree() == whole and "4/4 steps" in said
+    assert not (results / "report.html").exists()

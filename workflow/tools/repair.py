@@ -6,7 +6,6 @@ between them in the graph is left out. The stages find the other units of those 
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import NamedTuple
 from workflow.lib.jobs.damage import Damage, unlisted
 from workflow.lib.jobs.drafts import draft_of, is_elsewhere
 from workflow.tools.resume import jobs_at_work
-from workflow.tools.run import farewell, watch
+from workflow.tools.run import farewell, typed, watch
 
 
 class Output(NamedTuple):
@@ -53,8 +52,8 @@ def repair(results: Path, damages: list[Damage], arguments: list[str]) -> list[s
         found = _targets(thing, kind, made, set(kinds))
         if not found:
             left.append(
-                f"{thing}: this config makes it in no run to the report; remove it, and the index"
-                f" {thing.name}.json beside it, then make it as before (snakemake export)"
+                f"{thing}: this config makes it in no run; if it is not needed any more, remove it"
+                f" and the index {thing.name}.json beside it"
             )
         elif kind == "unit":
             units.append(thing)
@@ -89,9 +88,9 @@ def writers(folder: Path, results: Path) -> str | None:
 
 
 def _outputs(arguments: list[str]) -> dict[str, Output]:
-    """Every output of the study's jobs, as Snakemake has it."""
+    """Every output of the study's jobs, as Snakemake has it: to the report, and of exports."""
     done = subprocess.run(  # noqa: S603 - the arguments are the user's own
-        [sys.executable, "-m", "snakemake", "--summary", *arguments],
+        [sys.executable, "-m", "snakemake", "--summary", *arguments, "--", "all", "export"],
         capture_output=True,
         text=True,
         check=False,
@@ -122,12 +121,18 @@ def _listed(index: Path) -> dict:
 
 
 def _lost_outputs(results: Path, made: dict[str, Output]) -> set[str]:
-    """Outputs that are missing though units of theirs, or the report made of them, are there."""
-    lost = {file for file, output in made.items() if not output.there}
-    if (results / "report.html").is_file():
-        return lost
+    """Outputs that are missing though units of theirs, or the report made of them, are there.
+
+    An export that is not there was not asked for, unless units of it are.
+    """
     stages = {unit.parent for unit in unlisted(results)}
-    return {file for file in lost if Path(file).parent in stages}
+    reported = (results / "report.html").is_file()
+    return {
+        file
+        for file, output in made.items()
+        if not output.there
+        and (Path(file).parent in stages or (reported and "export" not in output.rule))
+    }
 
 
 def _inside(unit: Path, results: Path) -> None:
@@ -154,7 +159,7 @@ def _make(targets: dict[str, str], results: Path, arguments: list[str]) -> None:
     only = ["--allowed-rules", *sorted(set(targets.values())), "--forcerun", *targets, "--"]
     seen, status = watch([*arguments, *only, *targets])
     if status:
-        again = shlex.join(
+        again = typed(
             ["python", "-m", "workflow.tools.verify", str(results), "--repair", *arguments]
         )
         sys.stderr.writelines(f"{line}\n" for line in farewell(seen, status, again))
