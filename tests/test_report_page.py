@@ -178,7 +178,7 @@ def test_slides_turn_and_the_page_comes_back(page):
     page.click("#previous")
     assert page.value("at('name').textContent") == "good"
     page.click("#close")
-    page.wait("document.activeElement.closest('#slide-2')")
+    page.wait("location.hash === '#slide-2' && document.activeElement.closest('#slide-2')")
     assert not page.value("at('viewer').open")
     page.click("#slide-3 button")
     page.key("Escape")
@@ -189,7 +189,7 @@ def test_slides_turn_and_the_page_comes_back(page):
 
 def test_fingers_move_and_pinch_on_a_narrow_screen(page):
     page.resize(420, 800, touch=True)
-    page.wait("room().width === 420")
+    page.wait("room().width === 420 && place.scale < 2")  # it was told of the new size
     x, _, scale = page.value(PLACE)
     page.touch([(210 - 4 * k, 200) for k in range(11)])
     page.wait(f"place.x < {x} - 20")
