@@ -53,7 +53,7 @@ def test_a_study_of_slides_as_bags(made_study):
     study.write_metrics([*study.metrics(), bag])
     page = Page(study.report(aggregators=[index]))
     words = page.words()
-    assert "by attention are the scores that attention itself gives a slide." in words
+    assert "It learnt from the tiles with the most evidence in each training slide" in words
     assert "slide, by attention all folds 2 0.62" in words
     assert "Bags of tiles: the second; 0 pixel masks used" in words
     assert "Bags of tiles, fold 0" in words
