@@ -11,6 +11,7 @@ are an option: minutes a dry run, and gigabytes of memory.
 import argparse
 import base64
 import json
+import math
 import os
 import re
 import subprocess
@@ -31,13 +32,14 @@ ROOT = Path(__file__).resolve().parents[1]
 EDIT = {"stitch_heatmap": {"window": "flat"}}
 HEAD = ("slides", "per shard", "jobs", "dry run", "CPU s", "peak MB", "jobs to run")
 WIDTHS = (9, 9, 9, 13, 8, 8, 11)
+RECOMMENDED = ((500, 8), (5000, 50), (math.inf, 500))  # slides at most, per shard
 MADE = 1_700_000_000  # every output has this time, so that none is newer than what it is made of
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--slides", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--per-shard", type=int, default=50)
+    parser.add_argument("--per-shard", type=int, help="as docs/decisions/scale.md recommends")
     parser.add_argument("--fabricate", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.fabricate:
@@ -45,7 +47,12 @@ def main() -> None:
     show(HEAD)
     for count in given.slides:
         with tempfile.TemporaryDirectory(prefix="dag-") as folder:
-            measure(Path(folder), count, given.per_shard)
+            measure(Path(folder), count, given.per_shard or recommended(count))
+
+
+def recommended(count: int) -> int:
+    """Slides per shard for a study of so many slides."""
+    return next(per_shard for most, per_shard in RECOMMENDED if count <= most)
 
 
 def show(row: Sequence[str]) -> None:

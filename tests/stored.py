@@ -19,12 +19,17 @@ TOKEN = "canary-session-Kf93jd02mmA"  # noqa: S105
 
 
 class Storage:
-    """A bucket. `cut` shortens the bodies of so many answers to GET, as a bad network does."""
+    """A bucket.
+
+    cut       shortens the bodies of so many answers to GET, as a bad network does
+    careless  gives an object whatever its tag is, as some servers do
+    """
 
     def __init__(self, server: ThreadedMotoServer) -> None:
         host, port = server.get_host_and_port()
         self.address = f"http://{host}:{port}"
         self.cut = 0
+        self.careless = False
         self.ranges: list[str | None] = []  # that objects were read by
         self._app, server._server.app = server._server.app, self._answer
         self.client = botocore.session.get_session().create_client(
@@ -52,6 +57,8 @@ class Storage:
 
     def _answer(self, environ: dict, start: Callable) -> Iterable[bytes]:
         reads = environ["REQUEST_METHOD"] == "GET" and "list-type" not in environ["QUERY_STRING"]
+        if self.careless:
+            environ.pop("HTTP_IF_MATCH", None)
         body = self._app(environ, start)
         if not reads:
             return body

@@ -1,5 +1,6 @@
 """The benchmark of the graph makes up studies that Snakemake takes for finished."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,13 @@ from pathlib import Path
 import pytest
 
 FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "dag.py"
+
+
+def test_shards_are_as_large_as_is_recommended():
+    recommended = runpy.run_path(str(FILE))["recommended"]
+    assert [recommended(count) for count in (10, 500, 501, 5000, 10_000, 100_000)] == [
+        *(8, 8, 50, 50, 500, 500),
+    ]
 
 
 @pytest.mark.slow

@@ -1,13 +1,21 @@
 """The soak finds what is left and what grows, and a small one goes through."""
 
+import contextlib
+import os
 import re
+import signal
+import subprocess
+import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from tests import soak
-from tests.soak_seen import Seen, excess, growth, leftovers
+from tests.soak_seen import Seen, excess, growth, kind_of, leftovers
+from tests.workflow.study import Study
 
 LEFT = (
     "results/small/tiles/.s01.7@here@0123.draft",
@@ -75,6 +83,38 @@ def test_what_grows_from_run_to_run_is_said():
         "controller had 40 files open instead of 20 in the first runs"
     ]
     assert list(growth(runs(*flat[:2]))) == []  # too few to tell
+
+
+def test_the_stage_that_was_harmed_least_is_harmed_next_and_harms_do_what_they_say(tmp_path):
+    jobs = [f".snakemake/scripts/tmp.{stage}.py" for stage in ("tile_slide", "make_cams")]
+    fill(tmp_path, tuple(jobs))
+    for job in jobs:
+        (tmp_path / job).write_text("sleep 60; :")
+    (tmp_path / "controller").write_text("".join(f"sh {job} &\n" for job in jobs) + "wait")
+    command = ["sh", "-c", "sh controller snakemake & wait", "workflow.tools.run"]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as run:
+        family = psutil.Process(run.pid)
+
+        def wait_for(kinds: set[str]) -> None:
+            for _ in range(300):
+                found = set()
+                for process in family.children(recursive=True):
+                    with contextlib.suppress(psutil.Error):  # it ends meanwhile
+                        found.add(kind_of(process))
+                if found - {"other"} == kinds:
+                    return
+                time.sleep(0.05)
+            raise AssertionError(f"{found} are at work, not {kinds}")
+
+        wait_for({"controller", "tile_slide", "make_cams"})
+        done = Counter({"SIGKILL of make_cams": 1})
+        for number, harm in ((3, "SIGKILL of tile_slide"), (2, "SIGKILL of run and controller")):
+            chance = SimpleNamespace(integers=lambda most, number=number: min(number, most - 1))
+            assert soak.disturb(Study(tmp_path), run, Seen(), done, chance) == harm
+            if number == 3:
+                wait_for({"controller", "make_cams"})
+        assert run.wait() == -signal.SIGKILL
+        os.killpg(run.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

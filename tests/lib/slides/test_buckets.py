@@ -120,7 +120,11 @@ def test_an_empty_object_is_an_empty_file(storage, tmp_path):
     assert (tmp_path / "empty.svs").read_bytes() == b""
 
 
-def test_an_object_that_was_replaced_meanwhile_is_not_mixed_with_the_old(storage, tmp_path):
+@pytest.mark.parametrize("careless", [False, True])
+def test_an_object_that_was_replaced_meanwhile_is_not_mixed_with_the_old(
+    storage, tmp_path, monkeypatch, careless
+):
+    monkeypatch.setattr(storage, "careless", careless)
     path = storage.put("a.svs", b"old")
     (part,) = find_parts(path)
     storage.put("a.svs", b"new")

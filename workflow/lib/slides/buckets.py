@@ -149,6 +149,9 @@ def _pour(path: ObjectPath, part: Part, stream: BinaryIO) -> None:
     answer = _client().get_object(
         Bucket=path.bucket, Key=path.folder + part.name, IfMatch=part.etag, **extra
     )
+    if answer["ETag"] != part.etag:  # some servers do not know IfMatch
+        answer["Body"].close()
+        raise StorageError("E_OBJECT", f"{path}: it was replaced while it was read.")
     for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
         stream.write(chunk)
 
