@@ -74,7 +74,7 @@ soak: env
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 
 # In an environment of its own: it needs newer releases than Snakemake allows.
 audit: .venv/ready
