@@ -89,7 +89,7 @@ def gets_a_verdict(slide: Path) -> bool:
     return told or found["verdict"] == OK
 
 
-@settings(max_examples=max(1, 3 * SEEDS // 10), deadline=None)
+@settings(max_examples=max(1, 3 * SEEDS // 10))
 @given(data=st.data())
 def test_any_bytes_of_a_slide_may_be_others(
     whole: Path, data: st.DataObject, tmp_path_factory

@@ -163,7 +163,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(path=st.sampled_from(sorted(keys(schema()))), value=values)
 def test_any_value_is_used_or_refused_in_a_sentence(path, value):
     """Our sentences and the schema agree, and no value makes either fall over."""

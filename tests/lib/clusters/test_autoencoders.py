@@ -16,7 +16,7 @@ def autoencoder(embedding=5, side_px=16, tile_px=32, seed=0):
     return made.untrained(seed)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(1, 6), st.integers(2, 20), st.integers(1, 3))
 @torch.no_grad()
 def test_every_convolution_halves_the_side_and_its_mirror_doubles_it(eighth, embedding, tiles):

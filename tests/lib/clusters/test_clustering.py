@@ -90,7 +90,7 @@ def test_one_direction_of_variance_has_two_sides():
     assert len(found.centroids) == 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 10_000),
     rows=st.integers(1, 40),

@@ -42,7 +42,7 @@ def test_no_tiles_are_assigned_to_nothing():
     assert ids.shape == distance.shape == (0,)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), rows=st.integers(0, 40), count=st.integers(1, 7))
 def test_the_nearest_is_the_nearest_whatever_the_blocks(seed, rows, count):
     rng = np.random.default_rng(seed)

@@ -49,7 +49,7 @@ def test_a_site_is_guessed_from_the_slides_of_other_patients():
     assert found.tolist() == [[0, 1], [0, 1], [0, 1], [0.5, 0.5], [0, 1]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_guesses_agree_with_scikit_learn(seed):
     rng = np.random.default_rng(seed)
@@ -166,7 +166,7 @@ def test_a_cluster_without_tiles_has_no_share():
     assert np.isnan([empty.share, empty.log2, *empty.interval]).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_shares_add_up_and_log2_has_the_sign_of_the_difference(seed):
     table = np.random.default_rng(seed).integers(0, 5, (4, 3, 3)) + 1

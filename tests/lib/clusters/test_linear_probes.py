@@ -31,7 +31,7 @@ def test_classes_and_slides_weigh_alike():
     assert found.tolist() == [0.5, 0.5, 1, 2]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=st.lists(st.integers(1, 6), min_size=3, max_size=7))
 def test_weights_are_those_that_a_classifier_is_validated_with(counts):
     stores = [SimpleNamespace(bad=np.zeros(count, bool)) for count in counts]

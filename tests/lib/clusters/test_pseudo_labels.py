@@ -35,7 +35,7 @@ def test_by_hand():
 
 
 @given(ids, st.integers(0, 9))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_label_is_seen_as_often_as_any_other(labels, seed):
     order = order_of(labels, seed)
     assert len(order) == len(labels)
@@ -65,7 +65,7 @@ def test_the_generator_decides():
 
 
 @given(ids.flatmap(lambda a: st.tuples(st.just(a), st.permutations(list(a)).map(np.array))))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_change_is_that_of_scikit_learn_and_of_the_best_matching(pair):
     before, after = pair
     found = changed(before, after)

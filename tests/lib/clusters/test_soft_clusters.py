@@ -46,7 +46,7 @@ def test_the_kernel_is_the_density_of_students_t():
     assert np.allclose(soft_assignment(codes, centroids), expected, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CODES, CENTROIDS)
 def test_rows_add_up_to_one_and_the_nearest_centroid_weighs_most(codes, centroids):
     q = soft_assignment(torch.from_numpy(codes), torch.from_numpy(centroids))
@@ -58,7 +58,7 @@ def test_rows_add_up_to_one_and_the_nearest_centroid_weighs_most(codes, centroid
     assert np.allclose(chosen, squared.min(1), rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=9))
 def test_the_target_is_sharper_where_clusters_are_equally_large(shares):
     """Each q with its mirror image, so that both columns add up to the same."""
@@ -77,7 +77,7 @@ def test_a_large_cluster_counts_less_in_the_target():
     assert p[3, 1] > 0.5 > p[3, 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CODES, CENTROIDS)
 def test_the_divergence_agrees_with_scipy_and_has_a_gradient(codes, centroids):
     leaf = torch.from_numpy(codes).requires_grad_()

@@ -140,7 +140,7 @@ def test_faiss_starts_when_there_are_many_distances(monkeypatch):
     assert asked == [(8, 10, 4), (300, 8)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     count=st.integers(1, 60),

@@ -83,7 +83,7 @@ def test_streamed_covariance_is_exact_far_from_zero():
     assert np.allclose(found, np.cov((features - 2.0**30).T), rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 99))
 def test_blocks_do_not_change_the_covariance(sizes, seed):
     features = np.random.default_rng(seed).normal(3, 2, (sum(sizes), 4))

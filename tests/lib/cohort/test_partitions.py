@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from workflow.lib.cohort.partitions import SHUFFLES, draw_validation, partitions
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     groups=st.lists(st.integers(0, 5), min_size=2, max_size=20),
     parts=st.integers(2, 4),

@@ -31,7 +31,7 @@ def cohorts(draw):
 
 
 @given(cohorts(), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_patient_has_the_labels_of_one_and_nothing_else_changes(slides, seed):
     permuted = permute_labels(slides, seed=seed)
     assert [dataclasses.replace(s, label=None) for s in permuted] == [
@@ -51,7 +51,7 @@ def test_every_patient_has_the_labels_of_one_and_nothing_else_changes(slides, se
 
 
 @given(cohorts(), st.integers(0, 99), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_order_of_the_sheet_does_not_matter(slides, seed, random):
     shuffled = random.sample(slides, len(slides))
     found = {s.slide: s.label for s in permute_labels(shuffled, seed=seed)}

@@ -308,7 +308,7 @@ def test_missing_sheet(tmp_path):
         read(tmp_path / "nowhere.tsv")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(), heading=st.booleans())
 def test_any_text_is_read_or_refused(tmp_path_factory, text, heading):
     path = tmp_path_factory.getbasetemp() / "any.tsv"
@@ -317,7 +317,7 @@ def test_any_text_is_read_or_refused(tmp_path_factory, text, heading):
         read(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cells=st.lists(st.text(), min_size=11, max_size=11))
 def test_any_cells_are_read_or_refused(tmp_path_factory, cells):
     folder = tmp_path_factory.getbasetemp()
@@ -335,7 +335,7 @@ def test_any_cells_are_read_or_refused(tmp_path_factory, cells):
     assert slide.split in (None, *sheet_faults.SPLITS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(name=st.text(min_size=1))
 def test_no_id_leaves_its_folder(tmp_path_factory, name):
     row = dict.fromkeys(sheet_faults.COLUMNS, "") | {"slide": name, "patient": "p", "path": "x"}

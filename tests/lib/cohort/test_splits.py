@@ -228,7 +228,7 @@ def test_missing_classes_are_named():
     assert not list(missing_classes(split(six())))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     patients=st.lists(st.text("nto", min_size=1, max_size=4), min_size=1, max_size=12),
     folds=st.integers(2, 5),

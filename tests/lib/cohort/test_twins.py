@@ -30,7 +30,7 @@ def pictures(draw):
 
 
 @given(pictures(), pictures(), st.integers(0, 7), st.integers(0, 7))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_distance_is_the_same_under_all_symmetries(one, other, first, second):
     assume(clear(one) and clear(other))
     codes = [hashes(np.ascontiguousarray(p)) for p in (one, other)]
@@ -42,7 +42,7 @@ def test_the_distance_is_the_same_under_all_symmetries(one, other, first, second
 
 
 @given(pictures(), st.integers(0, 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_hash_of_a_turned_picture_is_that_of_its_own_transform(picture, symmetry):
     """All eight come from one transform; each is what transforming the turned picture gives."""
     assume(clear(picture))

@@ -28,7 +28,7 @@ def test_ranks_by_hand():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_ranks_are_those_of_scipy_ties_too(seed):
     first, other = np.random.default_rng(seed).integers(0, 5, (2, 40)).astype(float)
     assert rank_correlation(first, other) == pytest.approx(spearmanr(first, other).statistic)

@@ -130,7 +130,7 @@ def test_a_square_that_hides_what_speaks_for_the_class_lowers_its_score():
 SIDES = st.integers(1, 7)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(side=SIDES, square=SIDES, step=SIDES, batch=SIDES)
 def test_a_pixel_has_the_mean_of_the_squares_that_hide_it(side, square, step, batch):
     square = min(side, square)

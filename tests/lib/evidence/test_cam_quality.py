@@ -52,7 +52,7 @@ def test_explained_share_by_hand():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 20))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_random_clusters_explain_nothing_however_many(seed, count):
     rng = np.random.default_rng(seed)
     values, groups = rng.normal(size=2000), rng.integers(0, count, 2000)

@@ -81,7 +81,7 @@ def test_coarse_cams_are_pooled_at_the_finer_locations():
     assert pool.evidence().ravel() == pytest.approx([0.5, 3.5])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 99))
 def test_pooling_keeps_the_mean_and_stays_within_the_cams(tiles, k, seed):
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from workflow.lib.evidence.evidence_tallies import EvidenceTally
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 6), min_size=1, max_size=5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_blocks_add_up_to_the_slide(seed, sizes):
     rng, count = np.random.default_rng(seed), sum(sizes)
     evidence = rng.random((count, 3, 2), np.float32)

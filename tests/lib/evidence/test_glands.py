@@ -56,7 +56,7 @@ def test_a_wall_with_a_gap_encloses_nothing():
     assert gland_map(walled(), cell_um=1.0, **wide).max() == pytest.approx((0.8 + 0.7) / 2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), shift=st.floats(0, 0.2))
 def test_paler_stain_lowers_and_turning_turns_the_map(seed, shift):
     dark = ndimage.gaussian_filter(np.random.default_rng(seed).random((40, 30)), 2) * 0.7 + shift

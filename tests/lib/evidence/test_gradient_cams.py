@@ -185,7 +185,7 @@ def test_score_cam_agrees_with_torchcam(net, tiles):
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), st.integers(0, 999))
 def test_behind_a_mean_and_a_linear_layer(batch, channels, side, seed):
     """Grad-CAM is ReLU of the CAM without bias, XGrad-CAM the same, smoothing changes nothing."""
@@ -200,7 +200,7 @@ def test_behind_a_mean_and_a_linear_layer(batch, channels, side, seed):
     assert torch.allclose(smooth, grad_cam_pp(features, head), atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([*OF_THE_HEAD, "smooth", "score"]), st.floats(-2, 2), st.booleans())
 def test_without_a_gradient_or_without_contrast_a_map_is_flat(method, value, constant):
     features = torch.full((2, 4, 3, 3), value) if constant else torch.randn(2, 4, 3, 3)

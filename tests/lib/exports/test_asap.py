@@ -81,9 +81,7 @@ def test_names_are_text(tmp_path):
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 @example(ISLAND)
 @example(TARGET)  # an island with a hole, in a hole
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_round_trip_is_exact(tmp_path, mask):
     written(tmp_path, polygons_of(mask))
     np.testing.assert_array_equal(read_back(tmp_path, mask.shape), mask)

@@ -16,7 +16,7 @@ SECTIONS = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from("abc"), SECTIONS, max_size=3), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_configs_merge_as_snakemake_merges_them(config, data):
     """For changes that keep sections sections, which the schema demands."""
 

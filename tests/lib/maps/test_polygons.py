@@ -65,7 +65,7 @@ def test_pixels_that_touch_by_a_corner_are_apart():
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 @example(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]], bool))  # the ring closes at a corner
 @example(np.array([[1, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 1]], bool))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_round_trip_is_exact(mask):
     regions = regions_of(mask)
     assert all(region.polygon.is_valid for region in regions)
@@ -94,7 +94,7 @@ def test_simplifying_saves_points():
 
 
 @given(arrays(bool, (8, 8)), st.sampled_from([0.5, 0.75, 1.5, 3.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_simplified_polygons_stay_valid(mask, simplify_px):
     for region in regions_of(mask, simplify_px=simplify_px):
         assert region.polygon.is_valid

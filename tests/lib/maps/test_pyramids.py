@@ -104,7 +104,7 @@ def test_levels_are_means_of_two_by_two(tmp_path, shape):
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=6), st.sampled_from([1 << 17, 1 << 19]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_bands_and_shards_of_any_height_give_the_same_heatmap(tmp_path_factory, heights, size):
     path = tmp_path_factory.mktemp("heatmap") / "heatmap.ome.zarr"
     with pytest.MonkeyPatch.context() as patch:

@@ -93,7 +93,7 @@ def test_uint16_is_probability():
 
 
 @given(tilings())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_equals_brute_force(tiling):
     maps, positions, shape, downsample, window = tiling
     probability, covered = whole(
@@ -106,7 +106,7 @@ def test_equals_brute_force(tiling):
 
 
 @given(tilings(), st.floats(0, 1, width=32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_constant_tiles_give_the_constant(tiling, value):
     """The weights of the tiles over a pixel sum to one: a partition of unity."""
     maps, positions, shape, downsample, window = tiling
@@ -118,7 +118,7 @@ def test_constant_tiles_give_the_constant(tiling, value):
 
 
 @given(tilings(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_order_does_not_matter(tiling, random):
     maps, positions, shape, downsample, window = tiling
     order = list(range(len(maps)))
@@ -137,7 +137,7 @@ def test_order_does_not_matter(tiling, random):
     window=st.sampled_from(["hann", "flat"]),
     data=st.data(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_marked_pixel_comes_back_at_its_level_0_place(
     mpp0, mpp, downsample, stride_px, window, data
 ):
@@ -170,7 +170,7 @@ def test_a_marked_pixel_comes_back_at_its_level_0_place(
 
 
 @given(tilings(), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_skipped_tiles_are_as_if_they_were_not_there(tiling, data):
     maps, positions, shape, downsample, window = tiling
     flags = st.lists(st.booleans(), min_size=len(maps), max_size=len(maps))

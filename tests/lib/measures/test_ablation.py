@@ -20,7 +20,7 @@ def test_t_interval_of_three_values():
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=9).filter(lambda v: np.std(v) > 1e-3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_t_interval_is_that_of_scipy(values):
     expected = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     assert ablation.t_interval(values) == pytest.approx(expected, abs=1e-9)

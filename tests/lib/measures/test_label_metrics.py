@@ -23,7 +23,7 @@ def made_up(seed, size=400, digits=8):
     return np.round(rng.normal(truth * 0.8, 1), digits), truth
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), digits=st.integers(0, 6))
 def test_ranking_agrees_with_scikit_learn_also_with_ties_and_weights(seed, digits):
     scores, truth = made_up(seed, 60, digits)
@@ -163,7 +163,7 @@ def test_curves_agree_with_scikit_learn():
     assert all(len(column) == 0 for column in curves(np.zeros(0), np.zeros(0, bool)).values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     counts=st.lists(
         st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=5

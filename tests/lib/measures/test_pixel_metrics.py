@@ -40,7 +40,7 @@ def published_pxap(scores, truth):
     return 100 * (precision[1:] * np.diff(recall))[occupied[1:]].sum()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.02, 0.98))
 def test_pxap_is_the_average_precision_of_scikit_learn_on_binned_scores(seed, share):
     scores, truth = made_up(seed, 2000, share)

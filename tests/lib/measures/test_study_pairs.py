@@ -50,7 +50,7 @@ def test_slides_of_one_patient_are_drawn_together():
     assert low < 0 < high
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=6))
 def test_exchanging_the_studies_changes_signs_only(values):
     a, b = np.array(values).T

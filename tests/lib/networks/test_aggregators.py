@@ -27,7 +27,7 @@ def read(model, features):
     return read_slide(model, [features], device=CPU)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(2, 4), st.integers(0, 99))
 def test_attention_adds_up_to_1_and_evidence_means_to_the_logits(count, classes, seed):
     model = aggregator([f"c{number}" for number in range(classes)], seed)
@@ -42,7 +42,7 @@ def test_attention_adds_up_to_1_and_evidence_means_to_the_logits(count, classes,
     assert np.allclose(found.evidence.sum(axis=1), 0, atol=1e-5)  # one class against the others
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 30), st.integers(0, 99), st.sampled_from([None, 3]))
 def test_the_order_of_tiles_and_of_blocks_means_nothing(count, seed, top_tiles):
     model, features = aggregator(top_tiles=top_tiles), tiles(count, seed)
@@ -94,7 +94,7 @@ def test_the_top_tiles_by_hand():
     assert np.allclose(model(torch.from_numpy(features)).detach(), found.logits)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
 def test_top_tiles_are_read_as_they_are_learnt_from(count, top_tiles, seed):
     """A slide with fewer tiles is the mean of all; the attention adds up to 1 whatever k is."""

@@ -89,7 +89,7 @@ def test_lse_by_hand():
     assert value(made.logits(seen)) == pytest.approx([math.log(5) / 2])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sharpness=st.floats(0.01, 1000), seed=st.integers(0, 99), scale=st.floats(0.01, 100))
 @torch.no_grad()
 def test_lse_is_between_the_mean_and_the_maximum(sharpness, seed, scale):

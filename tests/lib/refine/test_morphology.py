@@ -26,7 +26,7 @@ def drop_small(mask, least, structure):
     return mask & kept[ids]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), open_um=st.sampled_from([0, 2, 4]))
 def test_every_cut_is_the_cut_cleaned(seed, open_um):
     rng = np.random.default_rng(seed)

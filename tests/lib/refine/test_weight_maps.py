@@ -71,7 +71,7 @@ def by_pairs(objects, weight, sigma_px):
     return (weight * np.exp(-((nearest + second) ** 2) / (2 * sigma_px**2))).reshape(objects.shape)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.floats(0.5, 3))
 def test_it_is_the_formula(seed, sigma_px):
     rng = np.random.default_rng(seed)

@@ -66,7 +66,7 @@ def test_every_library_says_the_same_of_the_same_slide(readers: dict) -> None:
     assert [len(readers[name].levels) for name in readers] == [4, 2, 1, 1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(-80, 320), st.integers(-80, 440), st.integers(1, 150), st.integers(1, 150))
 def test_any_region_is_the_crop_with_white_around(
     readers: dict, y: int, x: int, height: int, width: int

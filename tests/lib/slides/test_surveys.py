@@ -44,7 +44,7 @@ def areas(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.einsum("iy,yxc,jx->ijc", both[0], pixels.astype(float), both[1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(1, 90), st.integers(1, 90)),
     st.integers(1, 100),

@@ -63,7 +63,7 @@ def test_holes_stay_open_and_cuts_are_taken_out_of_all_areas():
     assert not mask[6:8, 6:8].any()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.tuples(st.floats(-9, 39), st.floats(-9, 29)), min_size=3, max_size=9),
@@ -179,7 +179,7 @@ def test_label_images_of_every_kind(tmp_path, mode):
     assert np.array_equal(found, labels)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0.3, 6), st.integers(1, 40), st.integers(1, 40))
 def test_a_label_image_of_another_size_is_read_at_the_centres(
     tmp_path_factory, scale, height, width

@@ -45,7 +45,7 @@ def test_weights_by_hand():
     assert weights.tolist() == pytest.approx([1 / 4, 1 / 4, 1 / 4, 1 / 8, 1 / 8])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=8),
     st.integers(0, 99),
@@ -82,7 +82,7 @@ def as_lists(groups):
     return [[tiles.tolist() for tiles in label] for label in groups]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=8))
 def test_without_clusters_the_groups_are_slides_in_their_order(slides):
     made = bag(*zip(*slides, strict=True))
@@ -113,7 +113,7 @@ def clustered(draw):
     return bag(*zip(*slides, strict=True), [np.array(found, np.int32) for found in ids])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(clustered(), st.integers(0, 99))
 def test_every_class_and_every_cluster_in_it_gets_its_turn(made, seed):
     if not len(made):

@@ -35,7 +35,7 @@ def shard(path):
     return next(file for file in path.rglob("*") if file.is_file() and file.name != "zarr.json")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 12),
     st.sampled_from([4, 8, 20]),
@@ -78,7 +78,7 @@ def test_too_few_or_too_many_jpegs_are_an_error(tmp_path):
             write_jpegs(path, [b"jpeg"] * wrong)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 900),
     st.sampled_from([(), (2,), (3, 50), (2, 90, 90)]),

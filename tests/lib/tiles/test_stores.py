@@ -95,7 +95,7 @@ def test_a_flipped_bit_never_passes_unseen(tmp_path, codec):
 
 
 @given(st.lists(st.integers(0, 700), max_size=6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_blocks_of_any_size_become_the_same_rows(tmp_path_factory, sizes):
     path = tmp_path_factory.mktemp("rows") / "g.zarr"
     rows = np.arange(sum(sizes) * 3, dtype=np.float32).reshape(-1, 3)

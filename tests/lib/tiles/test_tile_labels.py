@@ -55,7 +55,7 @@ def test_a_share_of_30_tiles_is_not_rounded_up():
     assert (found.count(TUMOUR), found.count(NORMAL)) == (3, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-9, 9), max_size=30), st.floats(0.01, 1), st.floats(0, 1))
 def test_tiles_with_more_evidence_are_never_labelled_lower(tumour, top, bottom):
     found = np.array(label(tumour, top_share=top, bottom_share=min(bottom, 1 - top)))

@@ -90,7 +90,7 @@ def expected_tile(pixels, spec, position):
     return np.einsum("ih,hwc,jw->ijc", weights[0], canvas, weights[1])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     height=st.integers(3, 60),
     width=st.integers(3, 60),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow.lib.jobs.verdicts import Quarantine
@@ -51,7 +51,6 @@ def test_a_slide_of_whole_tiles_has_no_extra_one():
     assert grid(make_spec(8, 8)).tolist() == [[0, 0], [0, 4], [4, 0], [4, 4]]
 
 
-@settings(deadline=None)
 @given(specs(max_side=90))
 def test_the_grid_covers_every_pixel_inside_and_in_row_order(spec):
     positions = grid(spec)
@@ -69,7 +68,6 @@ def test_the_grid_covers_every_pixel_inside_and_in_row_order(spec):
     assert positions.tolist() == [[y, x] for y in rows for x in columns]
 
 
-@settings(deadline=None)
 @given(specs())
 def test_store_pixels_reach_the_edges_of_the_slide_and_no_further(spec):
     for side_px, side_px0 in ((spec.height_px, spec.height_px0), (spec.width_px, spec.width_px0)):
@@ -138,7 +136,6 @@ def test_padding_outside_of_the_slide_is_no_tissue():
     assert found.tolist() == [0.5]
 
 
-@settings(deadline=None)
 @given(specs(max_side=60), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
 def test_tissue_fraction_is_the_exact_shared_area(spec, height, width, seed):
     mask = np.random.default_rng(seed).random((height, width)) < 0.5

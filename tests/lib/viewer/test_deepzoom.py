@@ -38,7 +38,7 @@ def test_there_is_no_tile_outside(place):
         Pyramid((600, 1025)).tile(*place)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([1, 2, 16]), st.data())
 def test_the_tiles_of_a_level_cover_it_and_meet_in_two_pixels(height, width, finest, data):
     pyramid = Pyramid((height, width), finest)
