@@ -91,7 +91,7 @@ def test_the_stage_that_was_harmed_least_is_harmed_next_and_harms_do_what_they_s
     for job in jobs:
         (tmp_path / job).write_text("sleep 60; :")
     (tmp_path / "controller").write_text("".join(f"sh {job} &\n" for job in jobs) + "wait")
-    command = ["sh", "-c", "sh controller snakemake & wait", "workflow.tools.run"]
+    command = ["sh", "-c", "sh controller snakemake & wait; exec sleep 60", "workflow.tools.run"]
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as run:
         family = psutil.Process(run.pid)
 

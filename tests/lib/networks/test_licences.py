@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from workflow.lib.networks.licences import KNOWN, TORCHVISION, UNSTATED, licence
+from workflow.lib.jobs.names import UNSTATED
+from workflow.lib.networks.licences import KNOWN, TORCHVISION, licence
 
 
 @pytest.mark.parametrize(

@@ -28,3 +28,4 @@ SUPERVISED = ("svm", "unet")  # learn from pixel masks: others are held against 
 BAGS = {"attention": ("abmil", "by attention"), "top_k": ("top_k", "by its top tiles")}
 CLUSTERINGS = {"kmeans": "k-means", "deepcluster": "DeepCluster", "dcec": "DCEC"}
 PERMUTED = ", permuted labels"  # behind the method of every number that means nothing
+UNSTATED = "not stated"  # the licence of weights, where nobody says one

@@ -6,9 +6,9 @@ file the card beside it says (`license`), or nobody.
 
 from pathlib import Path
 
+from workflow.lib.jobs.names import UNSTATED
 from workflow.lib.networks import checkpoints
 
-UNSTATED = "not stated"
 TORCHVISION = "none stated by torchvision; terms of ImageNet may apply"
 KNOWN = {
     "MahmoodLab/UNI": "CC-BY-NC-ND-4.0",

@@ -5,8 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from workflow.lib.jobs.names import METHODS, UNRELATED
-from workflow.lib.networks.licences import UNSTATED
+from workflow.lib.jobs.names import METHODS, UNRELATED, UNSTATED
 
 MODEL = "model.safetensors"
 CLASSIFIER = "Classifier"  # how models are called that decoders learn from
