@@ -46,7 +46,7 @@ DAMAGES = [  # step of tests/lib/mutators.py, its arguments, the verdict
     ("damage_tiles", {}, "E_TILE"),
     ("set_tags", {"tags": {"ImageWidth": 0, "ImageLength": 0}}, "E_DIM"),
 ]
-SPARE_MB, MB_PER_SLIDE = 64, 2  # of the small disk
+SPARE_MB, MB_PER_SLIDE = 640, 2  # of the small disk; a training keeps 180 MB to go on from
 DAY_S = 86400
 
 
