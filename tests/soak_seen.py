@@ -1,6 +1,7 @@
 """What a soak looks at: processes while they work, and what must not be left when all is done."""
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import psutil
 GROWTH, MORE_MB = 1.5, 100  # of memory, over what a process of the same kind had elsewhere
 MORE_FILES = 16  # open at a time
 LASTING = ("controller", "run")  # jobs are new every time, and of killed ones only a part is seen
+EMPTY = re.compile(r"tmp/snakemake\w+")  # an empty folder of a killed controller
 ANYWHERE = ("__pycache__", ".snakemake/log/", "taking_up")  # of Python; named by the time; a lock
 
 
@@ -74,7 +76,8 @@ def leftovers(calm: Path, soaked: Path) -> Iterator[str]:
     """A sentence for every file or folder that only the disturbed study has, and every draft."""
     allowed = things(calm)
     for name in sorted(things(soaked)):
-        if name not in allowed or name.endswith(".draft"):
+        new = name not in allowed and not EMPTY.fullmatch(name)
+        if new or name.endswith(".draft"):
             yield f"{name} was left"
 
 

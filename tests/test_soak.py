@@ -27,6 +27,7 @@ LEFT = (
     ".snakemake/controllers/here-7.draft",
     ".snakemake/locks/0.input.lock",
     "logs/small/tile_slide/00.log.part",
+    "tmp/snakemake8d/source.py",
 )
 BOTH = ("results/small/report.html", "logs/small/tile_slide/00.log", ".snakemake/metadata/cmVz")
 ALLOWED = (
@@ -47,6 +48,8 @@ def fill(folder: Path, names: tuple[str, ...]) -> Path:
 def test_whatever_only_the_disturbed_study_has_was_left(tmp_path, name):
     calm, soaked = (fill(tmp_path / study, (*BOTH, *ALLOWED)) for study in ("calm", "soaked"))
     (calm / ALLOWED[0]).rename(calm / ".snakemake/log/of-another-time")
+    (calm / "tmp").mkdir(exist_ok=True)
+    (soaked / "tmp/snakemake8d").mkdir(parents=True, exist_ok=True)
     assert list(leftovers(calm, soaked)) == []
     fill(soaked, (name,))
     assert f"{name} was left" in list(leftovers(calm, soaked))
