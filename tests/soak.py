@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from tests import disks
 from tests.lib.mutators import STEPS
-from tests.soak_seen import Seen, excess, growth, kind_of, leftovers
+from tests.soak_seen import Seen, at_work, excess, growth, leftovers
 from tests.synthetic import make_cohort
 from tests.workflow.study import ROOT, Study
 from workflow.lib.jobs.damage import find_damage
@@ -100,7 +101,7 @@ def disturb(
     """Do one harm, and say which; of jobs to that at work whose stage had the fewest so far."""
     family = {}
     with contextlib.suppress(psutil.Error):
-        family = {kind_of(p): p for p in psutil.Process(run.pid).children(recursive=True)}
+        family = at_work(psutil.Process(run.pid))
     jobs = sorted(set(family) - {"controller", "run", "other"})
     harms = ["SIGTERM of run"]
     harms += ["SIGKILL of controller", "SIGKILL of run and controller"] * ("controller" in family)
@@ -124,10 +125,7 @@ def disturb(
 
 def fill(study: Study, run: subprocess.Popen, seen: Seen, seconds: float) -> None:
     """Leave no room on the disk for a while."""
-    ballast = study.folder / "ballast"
-    with ballast.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
-        while True:
-            stream.write(bytes(1 << 16))
+    ballast = disks.fill(study.folder)
     watch(run, seen, seconds)
     ballast.unlink()
 
@@ -168,22 +166,6 @@ def faults(calm: Study, soaked: Study, seen: tuple[Seen, Seen], verdicts: dict) 
     yield from growth(seen[1])
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, slides: int) -> Iterator[None]:
-    """A disk with room for a study of so many slides; a sentence where none can be mounted."""
-    folder.mkdir()
-    size = f"size={SPARE_MB + MB_PER_SLIDE * slides}m"
-    command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder]
-    mounted = not os.geteuid() and not subprocess.run(command, capture_output=True).returncode
-    if not mounted:
-        say("No disk is filled: only the administrator can mount a small one.")
-    try:
-        yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 def say(sentence: str) -> None:
     sys.stdout.write(f"{sentence}\n")
     sys.stdout.flush()
@@ -195,7 +177,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as place, small_disk(Path(place, "soaked"), given.slides):
+    megabytes = SPARE_MB + MB_PER_SLIDE * given.slides
+    with (
+        tempfile.TemporaryDirectory() as place,
+        disks.mounted(Path(place, "soaked"), megabytes) as refused,
+    ):
+        if refused:
+            say(f"No disk is filled, because none can be mounted: {refused}")
         folder = Path(place)
         (folder / "calm").mkdir()
         calm, verdicts = make_study(folder / "calm", given.slides, given.seed)

@@ -54,6 +54,15 @@ def kind_of(process: psutil.Process) -> str:
     return "other"
 
 
+def at_work(run: psutil.Process) -> dict[str, psutil.Process]:
+    """One process of each kind that a run has at work."""
+    family = {}
+    for process in run.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ends meanwhile
+            family[kind_of(process)] = process
+    return family
+
+
 def excess(few: Seen, many: Seen, kinds: tuple[str, ...] | None = None) -> Iterator[str]:
     """A sentence for each kind of process that held more than elsewhere."""
     (mb, files), (mb_now, files_now) = few.most(), many.most()

@@ -1,6 +1,5 @@
 """The soak finds what is left and what grows, and a small one goes through."""
 
-import contextlib
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ import psutil
 import pytest
 
 from tests import soak
-from tests.soak_seen import Seen, excess, growth, kind_of, leftovers
+from tests.soak_seen import Seen, at_work, excess, growth, leftovers
 from tests.workflow.study import Study
 
 LEFT = (
@@ -100,10 +99,7 @@ def test_the_stage_that_was_harmed_least_is_harmed_next_and_harms_do_what_they_s
 
         def wait_for(kinds: set[str]) -> None:
             for _ in range(300):
-                found = set()
-                for process in family.children(recursive=True):
-                    with contextlib.suppress(psutil.Error):  # it ends meanwhile
-                        found.add(kind_of(process))
+                found = set(at_work(family))
                 if found - {"other"} == kinds:
                     return
                 time.sleep(0.05)

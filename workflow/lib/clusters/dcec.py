@@ -174,11 +174,9 @@ class Course:
 
     def _check_finite(self, value: float, rows: np.ndarray) -> None:
         if not math.isfinite(value):
-            raise ValueError(
-                f"E_NUMBER: The autoencoder gives {value} on tiles of "
-                f"{', '.join(self.bag.names(rows))}; look at these slides, or lower "
-                "train_dcec.learning_rate"
-            )
+            names = ", ".join(self.bag.names(rows))
+            said = f"E_NUMBER: The autoencoder gives {value} on tiles of {names}; look at these"
+            raise ValueError(f"{said} slides, or lower train_dcec.learning_rate")
 
 
 def train(
