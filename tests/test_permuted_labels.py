@@ -1,10 +1,11 @@
 """With labels that mean nothing, a study finds nothing; with a leak it would.
 
-A whole run per permutation would take minutes. What can leak is who is in which fold and who is
-counted, so that is the workflow's own: the permutation, the split, the probe with its weights and
-the metrics with their intervals over patients. Features come from a frozen network with random
-weights, once for all permutations. Slides of a patient share a stain, by which a network can know a
-patient again: what a split by slide instead of by patient would give away.
+The demo is run once, as config/permuted.yaml has it; docs/decisions/audit.md has more seeds. A
+whole run for each of many permutations would take hours. What can leak is who is in which fold and
+who is counted, so that is the workflow's own: the permutation, the split, the probe with its
+weights and the metrics with their intervals over patients. Features are a frozen network's with
+random weights, once for all permutations. Slides of a patient share a stain, by which a network can
+know a patient again: what a split by slide instead of by patient would give away.
 """
 
 import cv2
@@ -12,11 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+from demo.cohort import SPECIMENS
+from demo.draw_cohort import draw_cohort
 from tests.synthetic import draw_pixels
+from tests.workflow.study import Study
 from workflow.lib.clusters.linear_probes import fit_probe
 from workflow.lib.cohort.permutation import permute_labels
 from workflow.lib.cohort.sheet import Slide
 from workflow.lib.cohort.splits import split_patients
+from workflow.lib.jobs.tables import read_table
 from workflow.lib.measures.label_tables import Scored, metric_rows
 from workflow.lib.networks.backbones import build_backbone
 from workflow.lib.tiles.inference import to_input
@@ -107,3 +112,17 @@ def test_a_split_by_slide_would_be_found_out(cohort):
         alone = [Slide(s.slide, None, s.slide, s.label) for s in permuted]
         rows.append(auroc(alone, features, seed=seed, level="image"))
     assert distance(rows) > 5
+
+
+@pytest.mark.slow
+def test_the_demo_with_permuted_labels_finds_nothing(tmp_path):
+    """From slides to the numbers of the classifier."""
+    study = Study.make(tmp_path)
+    study.config.write_text((tmp_path / "config/permuted.yaml").read_text())
+    draw_cohort(tmp_path / "data/demo", SPECIMENS)
+    study.run("--", "results/permuted/evaluation/classifier.tsv")
+    rows = read_table(tmp_path / "results/permuted/evaluation/classifier.tsv")
+    of_all = {row["level"]: row for row in rows if (row["fold"], row["metric"]) == ("all", "auroc")}
+    assert set(of_all) == {"image", "tile"}
+    for row in of_all.values():
+        assert float(row["ci_low"]) <= 0.5 <= float(row["ci_high"])
