@@ -39,7 +39,7 @@ def test_run_shows_sentences_and_trouble_only(capsys):
         )
     )
     shown = capsys.readouterr().err
-    assert "cut 4 slides into 80 tiles" in shown and "3/9 steps" in shown
+    assert "tile_slide s1: cut 4 slides into 80 tiles.\n3/9 steps 00:00\nError in" in shown
     assert "jobid: 3" in shown and "Building DAG" not in shown
     assert "Traceback" not in shown and "b.log not found" in shown and "At the end" in shown
     assert json.dumps("output: x") not in shown

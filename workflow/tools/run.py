@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,9 +106,13 @@ def watch(arguments: list[str]) -> tuple[Seen, int]:
 
 
 def show(lines: Iterable[str]) -> Seen:
-    """Turn Snakemake's output into a bar, sentences and, from the first trouble on, all lines."""
+    """Turn Snakemake's output into a bar, sentences and, from the first trouble on, all lines.
+
+    In a file, which has no place for a bar, a line says how far it is.
+    """
     rules = tuple(f"{script.stem} " for script in SCRIPTS.glob("*.py"))
-    bar = tqdm(total=0, unit="step", bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} steps {elapsed}")
+    form, begun = "{l_bar}{bar}| {n_fmt}/{total_fmt} steps {elapsed}", time.monotonic()
+    bar = tqdm(total=0, unit="step", bar_format=form, disable=None)
     trouble, seen, failing, borders = False, Seen(), {}, 0
     with bar:
         for line in lines:
@@ -134,6 +139,9 @@ def show(lines: Iterable[str]) -> Seen:
                 bar.total = int(steps[2])
                 bar.n = int(steps[1] or 0)
                 bar.refresh()
+                if bar.disable:
+                    taken = tqdm.format_interval(time.monotonic() - begun)
+                    sys.stderr.write(f"{steps[1] or 0}/{steps[2]} steps {taken}\n")
             elif said or (trouble and line.strip()):
                 bar.write(line.rstrip(), file=sys.stderr)
     return seen
