@@ -66,9 +66,8 @@ def test_after_labels_are_filled_in_the_workflow_plans_it(drawn, capsys):
 
 
 def test_slides_that_begin_alike_are_asked_about(drawn, capsys):
-    for slide, name in zip(
-        sorted(drawn.iterdir()), ["A1", "A2", "B1", "B2", "C1", "D1"], strict=True
-    ):
+    names = ["A1", "A2", "B1", "B2", "C1", "D1"]
+    for slide, name in zip(sorted(drawn.iterdir()), names, strict=True):
         slide.rename(drawn / f"S22-{ord(name[0])} {name}.tif")
     status, said = begin(capsys, drawn, "mine")
     assert status == 0 and "begin alike" in said

@@ -27,7 +27,7 @@ from workflow.lib.report.study import Study
 
 log = logging.getLogger(__name__)
 
-COMFORTABLE_MB = 100  # docs/stages.md says what larger pages cost in a browser
+COMFORTABLE_MB = 100  # docs/stages/report.md says what larger pages cost in a browser
 TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "report.html"
 
 
