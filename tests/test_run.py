@@ -45,6 +45,15 @@ def test_run_shows_sentences_and_trouble_only(capsys):
     assert json.dumps("output: x") not in shown
 
 
+def test_where_the_code_found_a_fault_of_the_sheet_is_not_shown(capsys):
+    place = '  File "/x/workflow/rules/common.smk", line 45, in <module>\n'
+    run.show(io.StringIO(f"WorkflowError in file x:\nE_SHEET: 2 problems\n  line 1: a\n{place}"))
+    shown = capsys.readouterr().err
+    assert "line 1: a" in shown and "in <module>" not in shown
+    run.show(io.StringIO(f"NameError in file x:\n{place}"))
+    assert "in <module>" in capsys.readouterr().err
+
+
 def test_the_bar_knows_from_the_beginning_how_much_there_is_to_do(capsys):
     run.show(
         io.StringIO(

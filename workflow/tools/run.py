@@ -33,6 +33,7 @@ FAILED = re.compile(r"^Error in rule (\w+):")
 FIELD = re.compile(r"^    (jobid|log): (\S+)")
 LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
+BEGUN = re.compile(r'^ *File ".*", line \d+, in <module>$')  # where a rule file read the config
 REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|E_OBJECT|E_ACCESS|E_ENDPOINT|LockException)\b")
 SECRET = re.compile(r"(\w*(?:token|secret|password)\w*=).+", re.IGNORECASE | re.DOTALL)
 
@@ -142,7 +143,7 @@ def show(lines: Iterable[str]) -> Seen:
                 if bar.disable:
                     taken = tqdm.format_interval(time.monotonic() - begun)
                     sys.stderr.write(f"{steps[1] or 0}/{steps[2]} steps {taken}\n")
-            elif said or (trouble and line.strip()):
+            elif said or (trouble and line.strip() and not (seen.codes and BEGUN.match(line))):
                 bar.write(line.rstrip(), file=sys.stderr)
     return seen
 
