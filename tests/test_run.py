@@ -54,6 +54,14 @@ def test_where_the_code_found_a_fault_of_the_sheet_is_not_shown(capsys):
     assert "in <module>" in capsys.readouterr().err
 
 
+def test_a_target_that_was_taken_for_a_config_is_told_where_to_stand(capsys):
+    said = "FileNotFoundError: [Errno 2] No such file or directory: 'export'\n"
+    lines = run.farewell(run.show(io.StringIO(said)), 1, "run --configfile a.yaml export")
+    assert "  If export is to be made: name it before the options, or after --." in lines
+    other = run.show(io.StringIO(said.replace("export", "x/a.yaml")))
+    assert "  The lines above say why." in run.farewell(other, 1, "run")
+
+
 def test_the_bar_knows_from_the_beginning_how_much_there_is_to_do(capsys):
     run.show(
         io.StringIO(

@@ -35,6 +35,7 @@ LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
 BEGUN = re.compile(r'^ *File ".*", line \d+, in <module>$')  # where a rule file read the config
 REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|E_OBJECT|E_ACCESS|E_ENDPOINT|LockException)\b")
+ABSENT = re.compile(r"^FileNotFoundError: .*No such file or directory: '([^'/.]+)'$")
 SECRET = re.compile(r"(\w*(?:token|secret|password)\w*=).+", re.IGNORECASE | re.DOTALL)
 
 
@@ -44,11 +45,13 @@ class Seen:
 
     logs    of the jobs that began; failed: job id -> rule and log of those that never succeeded
     codes   of what kept the run from beginning
+    absent  a word that was taken for a file of the config, and is none
     """
 
     logs: set[str] = field(default_factory=set)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     codes: set[str] = field(default_factory=set)
+    absent: str | None = None
 
     def studies(self) -> list[Path]:
         """The results folders of the studies whose jobs began."""
@@ -136,6 +139,8 @@ def show(lines: Iterable[str]) -> Seen:
             elif finished := FINISHED.match(line):
                 seen.failed.pop(finished[1], None)  # a retry that went well
             seen.codes |= set(REFUSED.findall(line))
+            if absent := ABSENT.match(line):
+                seen.absent = absent[1]
             if steps := STEPS.match(line):
                 bar.total = int(steps[2])
                 bar.n = int(steps[1] or 0)
@@ -154,6 +159,8 @@ def farewell(seen: Seen, status: int, again: str) -> list[str]:
         codes = {"E_LOCKED" if code == "LockException" else code for code in seen.codes}
         codes = codes or ({"E_DISK"} if is_full(Path.cwd()) else set())
         killed = ["  Snakemake was killed before a job began."] * (status < 0)
+        if seen.absent:
+            killed = [f"  If {seen.absent} is to be made: name it before the options, or after --."]
         reason = tell_remedies(codes) or killed or ["  The lines above say why."]
         return ["Nothing was run.", *reason, f"Then: {again}"]
     lines = []
