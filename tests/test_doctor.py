@@ -125,6 +125,18 @@ def test_of_a_sheet_with_many_faults_the_first_are_said(study, capsys):
     assert fault.endswith("more lines") and len(fault.splitlines()) == 1
 
 
+def test_a_demo_that_is_not_drawn_is_one_line(study, capsys, tmp_path):
+    study(slides="config/slides.tsv")
+    (tmp_path / "config").mkdir()
+    row = "slide\tpath\tpatient\tlabel\na\t../data/demo/slides/a.tif\tp\tnormal\n"
+    (tmp_path / "config/slides.tsv").write_text(row)
+    (fault,), _, _ = examine(capsys)
+    assert fault.endswith("config/slides.tsv: the demo is not drawn -> make demo")
+    (tmp_path / "data/demo").mkdir(parents=True)
+    (fault,), _, _ = examine(capsys)
+    assert "'../data/demo/slides/a.tif' is not a file" in fault
+
+
 def test_settings_of_the_command_line_count_and_slurm_is_asked_for(study, capsys):
     study(slides="nowhere.tsv")
     given = ["--config", "slides=cohort/slides.tsv", "--profile", "nowhere"]

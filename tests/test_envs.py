@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +172,13 @@ def test_torch_and_torchvision_are_the_pair_that_imports():
 def test_every_import_is_a_requirement():
     files = [file for folder in OURS for file in (ROOT / folder).rglob("*.py")]
     assert third_party(files) <= set(requirements())
+
+
+def test_extras_are_what_the_code_does_without():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [need for needs in project["optional-dependencies"].values() for need in needs]
+    assert {re.match(r"[\w-]+", need)[0] for need in wanted} <= OPTIONAL
+    assert all("<" in need for need in wanted)  # a major release may draw another map
 
 
 def test_every_requirement_is_imported_or_a_tool():

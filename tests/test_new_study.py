@@ -65,6 +65,16 @@ def test_after_labels_are_filled_in_the_workflow_plans_it(drawn, capsys):
     assert "write_report" in said and "train_classifier" in said
 
 
+def test_slides_that_begin_alike_are_asked_about(drawn, capsys):
+    names = ["A1", "A2", "B1", "B2", "C1", "D1"]
+    for slide, name in zip(sorted(drawn.iterdir()), names, strict=True):
+        slide.rename(drawn / f"S22-{ord(name[0])} {name}.tif")
+    status, said = begin(capsys, drawn, "mine")
+    assert status == 0 and "begin alike" in said
+    assert "S22-65_A1, S22-65_A2" in said and "S22-66_B1, S22-66_B2" in said
+    assert "S22-67_C1" not in said
+
+
 def test_sub_folders_are_labels_and_barcodes_patients(drawn, capsys):
     for n, slide in enumerate(sorted(drawn.iterdir())):
         folder = drawn / ("tumour" if n % 2 else "normal")

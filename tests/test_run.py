@@ -39,10 +39,27 @@ def test_run_shows_sentences_and_trouble_only(capsys):
         )
     )
     shown = capsys.readouterr().err
-    assert "cut 4 slides into 80 tiles" in shown and "3/9 steps" in shown
+    assert "tile_slide s1: cut 4 slides into 80 tiles.\n3/9 steps 00:00\nError in" in shown
     assert "jobid: 3" in shown and "Building DAG" not in shown
     assert "Traceback" not in shown and "b.log not found" in shown and "At the end" in shown
     assert json.dumps("output: x") not in shown
+
+
+def test_where_the_code_found_a_fault_of_the_sheet_is_not_shown(capsys):
+    place = '  File "/x/workflow/rules/common.smk", line 45, in <module>\n'
+    run.show(io.StringIO(f"WorkflowError in file x:\nE_SHEET: 2 problems\n  line 1: a\n{place}"))
+    shown = capsys.readouterr().err
+    assert "line 1: a" in shown and "in <module>" not in shown
+    run.show(io.StringIO(f"NameError in file x:\n{place}"))
+    assert "in <module>" in capsys.readouterr().err
+
+
+def test_a_target_that_was_taken_for_a_config_is_told_where_to_stand(capsys):
+    said = "FileNotFoundError: [Errno 2] No such file or directory: 'export'\n"
+    lines = run.farewell(run.show(io.StringIO(said)), 1, "run --configfile a.yaml export")
+    assert "  If export is to be made: name it before the options, or after --." in lines
+    other = run.show(io.StringIO(said.replace("export", "x/a.yaml")))
+    assert "  The lines above say why." in run.farewell(other, 1, "run")
 
 
 def test_the_bar_knows_from_the_beginning_how_much_there_is_to_do(capsys):

@@ -238,8 +238,8 @@ class Finished:
             self.root / "evaluation" / "methods.tsv",
             shard=self.shard("write_report", {"config": self.config, "licences": {}}),
             classes=self.classes,
-            **{"max_slides": 60, "picture_px": 250, "layers_mb": 4, "thumbnails_mb": 1}
-            | {"chosen": (), **settings},
+            **{"max_slides": 60, "picture_px": 250, "pictures_mb": 60, "layers_mb": 4}
+            | {"thumbnails_mb": 1, "chosen": (), **settings},
         )
         return (self.root / "report.html").read_text(encoding="utf-8")
 

@@ -57,4 +57,4 @@ def test_one_bad_slide_is_named_and_the_others_are_checked(
     assert found["broken"]["sentence"] == "slide.tif: the file is empty (0 bytes)."
     assert "broken is put aside. The file holds no bytes: copy the slide again" in caplog.text
     assert "renamed: The content is aperio, whatever the name slide.png says." in caplog.text
-    assert "plain: 420 x 300 px at 0.5 um, 4 levels." in caplog.text
+    assert "plain: 420 x 300 px at 0.5 um, levels: 4." in caplog.text

@@ -132,7 +132,25 @@ def test_past_max_slides_the_table_goes_on(made_study):
     study = made_study()
     whole, short = (Page(study.report(max_slides=count)) for count in (3, 1))
     assert len(whole.cards()) == 3 and len(short.cards()) == 1
-    assert "Pictures are shown of 1 of 3 slides (write_report.max_slides)" in short.words()
+    said = "Pictures are shown of 1 of 3 slides (write_report.max_slides, pictures_mb)"
+    assert said in short.words()
+    for name in ("empty", "good", "plain"):
+        assert f"<td>{name}</td>" in re.sub("</?a.*?>", "", short.source)
+
+
+def test_past_pictures_mb_the_table_goes_on_and_the_chosen_slide_stays(made_study):
+    study = made_study()
+    whole = Page(study.report())
+    taken = {
+        name: sum(len(source) for source in Page(card).attributes("src"))
+        for name, card in whole.cards().items()
+    }
+    assert len(taken) == 3 and min(taken.values()) > 0
+    own = taken.pop("plain")
+    for size, count in ((own + max(taken.values()), 2), (own, 1), (0, 1)):
+        short = Page(study.report(pictures_mb=size / 1e6, chosen=["plain"]))
+        assert len(short.cards()) == count and "plain" in short.cards()
+        assert f"Pictures are shown of {count} of 3 slides" in short.words()
     for name in ("empty", "good", "plain"):
         assert f"<td>{name}</td>" in re.sub("</?a.*?>", "", short.source)
 
@@ -142,9 +160,9 @@ def test_a_page_that_browsers_open_slowly_is_warned_of(made_study, monkeypatch, 
     study.report()
     assert "a browser takes long" not in caplog.text
     monkeypatch.setattr("workflow.scripts.write_report.COMFORTABLE_MB", 0.01)
-    study.report(max_slides=2)
+    study.report(pictures_mb=2)
     assert "above 0 a browser takes long to open it" in caplog.text
-    assert "(write_report.max_slides, now 2)" in caplog.text
+    assert "(write_report.pictures_mb, now 2)" in caplog.text
 
 
 def test_only_the_table_of_jobs_changes_from_run_to_run(made_study):

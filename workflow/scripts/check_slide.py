@@ -52,7 +52,7 @@ def check_slide(
             raise Quarantine(found["verdict"], found["sentence"])
         facts = found["facts"]
         log.info(
-            "%s: %d x %d px at %.4g um, %d levels.",
+            "%s: %d x %d px at %.4g um, levels: %d.",
             slide.slide,
             facts["width_px0"],
             facts["height_px0"],

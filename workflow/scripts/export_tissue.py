@@ -40,7 +40,7 @@ def export_tissue(checks: Path, tissue: Path, tissue_polygons: Path, *, shard: S
             for region in regions
         ]
         write_geojson(folder / "tissue.geojson.gz", features)
-        log.info("%s: %d pieces of tissue.", slide.slide, len(features))
+        log.info("%s: pieces of tissue: %d.", slide.slide, len(features))
         return {"pieces": len(features)}
 
     visit(tissue_polygons, shard, work, upstream=[checks.parent, tissue.parent])

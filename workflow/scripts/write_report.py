@@ -27,7 +27,7 @@ from workflow.lib.report.study import Study
 
 log = logging.getLogger(__name__)
 
-COMFORTABLE_MB = 100  # docs/stages.md says what larger pages cost in a browser
+COMFORTABLE_MB = 100  # docs/stages/report.md says what larger pages cost in a browser
 TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "report.html"
 
 
@@ -54,6 +54,7 @@ def write_report(
     classes: list[str],
     max_slides: int,
     picture_px: int,
+    pictures_mb: float,
     layers_mb: float,
     thumbnails_mb: float,
     chosen: list[str],
@@ -78,8 +79,14 @@ def write_report(
         overlays=overlays,
         cams=config["make_cams"]["methods"],
     )
-    size = {"max_slides": max_slides, "picture_px": picture_px, "layers_mb": layers_mb}
-    cards = describe_slides(study, **size, chosen=chosen)
+    cards = describe_slides(
+        study,
+        max_slides=max_slides,
+        picture_px=picture_px,
+        pictures_mb=pictures_mb,
+        layers_mb=layers_mb,
+        chosen=chosen,
+    )
     models = name_models([*aggregators, *classifiers, *decoders])
     made = {name: manifest(folder) for name, folder in models.items()}
     checks = [manifest(results / "checks" / slide.slide) for slide in shard.slides]
@@ -131,12 +138,12 @@ def write_report(
     log.info("%s shows %d slides in %.1f MB.", report, len(cards), size_mb)
     if size_mb > COMFORTABLE_MB:
         log.warning(
-            "%s has %.0f MB, and above %d a browser takes long to open it: show fewer slides as "
-            "pictures (write_report.max_slides, now %d) or smaller ones (write_report.picture_px).",
+            "%s has %.0f MB, and above %d a browser takes long to open it: show fewer pictures "
+            "(write_report.pictures_mb, now %g) or smaller ones (write_report.picture_px).",
             report,
             size_mb,
             COMFORTABLE_MB,
-            max_slides,
+            pictures_mb,
         )
 
 

@@ -34,6 +34,7 @@ from workflow.lib.networks.cached_weights import fetch_command, find_weights
 from workflow.lib.slides.buckets import ObjectPath, ask
 from workflow.lib.slides.folders import IMAGES
 
+DEMO = Path("config/slides.tsv")
 SHOWN = 5  # lines of a sheet that are named; a run names all
 
 
@@ -108,6 +109,8 @@ def check_sheet(config: dict) -> tuple[list[Slide], Finding]:
     try:
         slides = read_sheet(sheet, classes=classes, labels_needed=bool(classes))
     except ValueError as error:
+        if sheet == DEMO and not Path("data/demo").exists():
+            return [], Finding("sheet", f"{sheet}: the demo is not drawn", "make demo")
         first, *others = str(error).splitlines()
         more = f"and {len(others) - SHOWN} more lines" if len(others) > SHOWN else ""
         listed = (line.strip() for line in (first, *others[:SHOWN], more))

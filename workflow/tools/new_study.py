@@ -24,7 +24,7 @@ from pathlib import Path, PurePath
 import yaml
 from tqdm import tqdm
 
-from workflow.lib.cohort.sheet_drafts import folder_labels, guess_patient, slide_ids
+from workflow.lib.cohort.sheet_drafts import alike, folder_labels, guess_patient, slide_ids
 from workflow.lib.jobs.config_drafts import UNKNOWN_CLASS, Shape, config_text
 from workflow.lib.jobs.recipe import ROOT
 from workflow.lib.jobs.verdicts import Quarantine
@@ -155,6 +155,10 @@ def _next(
         yield f"!!! PATIENTS: {guessed} of {len(rows)} names do not say whose the slide is: each of"
         yield "!!! these counts as a patient of its own. CHECK THE COLUMN patient. Where two slides"
         yield "!!! are of one patient, training and test share it, and EVERY NUMBER IS TOO GOOD."
+        pairs = alike([row["slide"] for row in rows if row["patient"] == row["slide"]])
+        if pairs:
+            yield "!!! These begin alike: blocks of one patient? Then write one id for them."
+            yield from _few([", ".join(names) for names in pairs])
     yield ""
     yield f"1. Fill in {sheet} (a table separated by tabs; keep it so):"
     if labelled:

@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,9 @@ FAILED = re.compile(r"^Error in rule (\w+):")
 FIELD = re.compile(r"^    (jobid|log): (\S+)")
 LOGFILE = re.compile(r"^Logfile .*:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
+BEGUN = re.compile(r'^ *File ".*", line \d+, in <module>$')  # where a rule file read the config
 REFUSED = re.compile(r"\b(E_CONFIG|E_SHEET|E_WEIGHTS|E_OBJECT|E_ACCESS|E_ENDPOINT|LockException)\b")
+ABSENT = re.compile(r"^FileNotFoundError: .*No such file or directory: '([^'/.]+)'$")
 SECRET = re.compile(r"(\w*(?:token|secret|password)\w*=).+", re.IGNORECASE | re.DOTALL)
 
 
@@ -42,11 +45,13 @@ class Seen:
 
     logs    of the jobs that began; failed: job id -> rule and log of those that never succeeded
     codes   of what kept the run from beginning
+    absent  a word that was taken for a file of the config, and is none
     """
 
     logs: set[str] = field(default_factory=set)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     codes: set[str] = field(default_factory=set)
+    absent: str | None = None
 
     def studies(self) -> list[Path]:
         """The results folders of the studies whose jobs began."""
@@ -105,9 +110,13 @@ def watch(arguments: list[str]) -> tuple[Seen, int]:
 
 
 def show(lines: Iterable[str]) -> Seen:
-    """Turn Snakemake's output into a bar, sentences and, from the first trouble on, all lines."""
+    """Turn Snakemake's output into a bar, sentences and, from the first trouble on, all lines.
+
+    In a file, which has no place for a bar, a line says how far it is.
+    """
     rules = tuple(f"{script.stem} " for script in SCRIPTS.glob("*.py"))
-    bar = tqdm(total=0, unit="step", bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} steps {elapsed}")
+    form, begun = "{l_bar}{bar}| {n_fmt}/{total_fmt} steps {elapsed}", time.monotonic()
+    bar = tqdm(total=0, unit="step", bar_format=form, disable=None)
     trouble, seen, failing, borders = False, Seen(), {}, 0
     with bar:
         for line in lines:
@@ -130,11 +139,16 @@ def show(lines: Iterable[str]) -> Seen:
             elif finished := FINISHED.match(line):
                 seen.failed.pop(finished[1], None)  # a retry that went well
             seen.codes |= set(REFUSED.findall(line))
+            if absent := ABSENT.match(line):
+                seen.absent = absent[1]
             if steps := STEPS.match(line):
                 bar.total = int(steps[2])
                 bar.n = int(steps[1] or 0)
                 bar.refresh()
-            elif said or (trouble and line.strip()):
+                if bar.disable:
+                    taken = tqdm.format_interval(time.monotonic() - begun)
+                    sys.stderr.write(f"{steps[1] or 0}/{steps[2]} steps {taken}\n")
+            elif said or (trouble and line.strip() and not (seen.codes and BEGUN.match(line))):
                 bar.write(line.rstrip(), file=sys.stderr)
     return seen
 
@@ -145,6 +159,8 @@ def farewell(seen: Seen, status: int, again: str) -> list[str]:
         codes = {"E_LOCKED" if code == "LockException" else code for code in seen.codes}
         codes = codes or ({"E_DISK"} if is_full(Path.cwd()) else set())
         killed = ["  Snakemake was killed before a job began."] * (status < 0)
+        if seen.absent:
+            killed = [f"  If {seen.absent} is to be made: name it before the options, or after --."]
         reason = tell_remedies(codes) or killed or ["  The lines above say why."]
         return ["Nothing was run.", *reason, f"Then: {again}"]
     lines = []

@@ -97,6 +97,20 @@ def test_umap_gets_the_neighbours_and_the_seed(groups, monkeypatch):
     assert given == {"n_neighbors": 7, "random_state": 3, "n_jobs": 1}
 
 
+@pytest.mark.slow  # numba compiles for half a minute
+def test_umap_itself_keeps_groups_apart_and_gives_the_same_bytes(groups):
+    pytest.importorskip("umap", exc_type=ModuleNotFoundError)
+    features, of = groups
+    found, method = place(features, method="umap", perplexity=30.0, seed=0)
+    distance = np.linalg.norm(found[:, None] - found[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    assert method == "umap" and found.shape == (60, 2) and found.dtype == np.float64
+    assert (of[distance.argmin(axis=1)] == of).all()
+    assert at(features, method="umap").tobytes() == found.tobytes()
+    assert not np.array_equal(at(features, method="umap", seed=1), found)
+    assert np.isfinite(at(features[:12], method="umap")).all()
+
+
 def test_another_method_is_an_error(groups):
     with pytest.raises(ValueError, match="'pca'; write tsne or umap"):
         at(groups[0], method="pca")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.lib.cohort.sheet_drafts import folder_labels, guess_patient, slide_ids
+from workflow.lib.cohort.sheet_drafts import alike, folder_labels, guess_patient, slide_ids
 from workflow.lib.cohort.sheet_faults import SLIDE_ID
 
 
@@ -34,6 +34,21 @@ def paths(*names):
 )
 def test_a_patient_is_guessed_only_where_a_collection_defines_it(name, patient):
     assert guess_patient(name) == patient
+
+
+@pytest.mark.parametrize(
+    ("slides", "asked"),
+    [
+        (["S22-2107_C1", "S22-2107_C2", "S22-2044_A1"], [["S22-2107_C1", "S22-2107_C2"]]),
+        (["P01-HE", "P01-Ki67", "P02-HE"], [["P01-HE", "P01-Ki67"]]),
+        (["normal-01", "normal-02"], []),  # a number and no case
+        (["slide1", "slide2"], []),
+        (["S22-2044_A1"], []),
+        ([], []),
+    ],
+)
+def test_blocks_of_one_case_are_asked_about(slides, asked):
+    assert alike(slides) == asked
 
 
 def test_ids_are_names_of_files_and_of_folders_where_these_repeat():

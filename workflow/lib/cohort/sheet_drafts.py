@@ -29,6 +29,22 @@ def guess_patient(name: str) -> str | None:
     return next((match[0] for match in found if match), None)
 
 
+def alike(slides: Sequence[str]) -> list[list[str]]:
+    """Ids that differ only in what follows their last `-`, `_`, `.`, after a part with a digit.
+
+    A question and no answer: blocks of one case are named so, and so are other things.
+
+    >>> alike(["S22-2107_C1", "S22-2107_C2", "S22-2044_A1", "normal-01", "normal-02"])
+    [['S22-2107_C1', 'S22-2107_C2']]
+    """
+    found: dict[str, list[str]] = {}
+    for slide in slides:
+        case = re.match(r"(.*[0-9].*)[-_.][^-_.]+$", slide)
+        if case:
+            found.setdefault(case[1], []).append(slide)
+    return [names for names in found.values() if len(names) > 1]
+
+
 def slide_ids(files: Sequence[PurePath]) -> list[str]:
     """An id for each of `files`, relative and without their endings; all differ, whatever case.
 

@@ -12,20 +12,31 @@ THUMBNAIL_PX = 64  # longer side in the table; about 1.3 kB of the page
 
 
 def describe_slides(
-    study: Study, *, max_slides: int, picture_px: int, layers_mb: float, chosen: Sequence[str]
+    study: Study,
+    *,
+    max_slides: int,
+    picture_px: int,
+    pictures_mb: float,
+    layers_mb: float,
+    chosen: Sequence[str],
 ) -> list[dict]:
     """The section on slides, as the template reads it: `Study.card`, pictures, and a view.
 
-    The first `max_slides` of `Study.ranked` have pictures, `picture_px` wide and high at most. The
-    first of these have a view, the layers over the picture of the slide, as long as all layers
-    are `layers_mb` at most; the others have None.
+    The first `max_slides` of `Study.ranked` have pictures, `picture_px` wide and high at most, as
+    long as all are `pictures_mb` at most; the first slide has them whatever their size. The first
+    of these have a view, the layers over the picture of the slide, as long as all layers are
+    `layers_mb` at most; the others have None.
     """
     pictures: dict[str, list] = {}
     views: dict[str, dict] = {}
-    room = layers_mb * 1e6
+    room, space = layers_mb * 1e6, pictures_mb * 1e6
     for slide in study.ranked(chosen)[:max_slides]:
         drawn = list(study.pictures(slide, max_side_px=picture_px))
-        pictures[slide.slide] = embed_pictures(drawn)
+        embedded = embed_pictures(drawn)
+        space -= sum(len(picture["source"]) for picture in embedded)
+        if space < 0 and pictures:
+            break
+        pictures[slide.slide] = embedded
         if room > 0:
             view = _view(study, slide, drawn[0][1].shape[:2])
             room -= len(json.dumps(view))
