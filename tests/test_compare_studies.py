@@ -57,8 +57,8 @@ def study(tmp_path):
             unit.mkdir(parents=True)
             shape = (4, 6)
             band = (0, np.full(shape, level * (n + 1), np.float32), np.ones(shape, bool))
-            about = {"mpp": mpp, "mpp0": 1.0, "name": slide, "channel": "yes"}
-            write_heatmap(unit / "heatmap.ome.zarr", [band], shape, **about, colour=(1, 2, 3))
+            about = {"mpp": mpp, "mpp0": 1.0, "name": slide, "channels": {"yes": (1, 2, 3)}}
+            write_heatmap(unit / "heatmap.ome.zarr", [band], shape, **about)
             facts = {"shape": list(shape), "mpp": mpp, "scale_px0": 1.0}
             facts |= {"height_px0": 4, "width_px0": 6}
             write_json(unit / "manifest.json", {"verdict": "ok", "facts": facts})

@@ -118,8 +118,7 @@ def _heatmap(results: Path) -> None:
         mpp=MPP * 4,
         mpp0=MPP,
         name="s02",
-        channel="tumour",
-        colour=(213, 94, 0),
+        channels={"tumour": (213, 94, 0)},
     )
     about = {"classification": {"name": "tumour", "color": [213, 94, 0]}}
     square = {"type": "Polygon", "coordinates": [SQUARE]}

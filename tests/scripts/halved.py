@@ -15,7 +15,7 @@ def stitch(side_px0):
     def work(slide, folder):
         probability = np.zeros((SIDE, SIDE), np.float32)
         probability[:, : SIDE // 2] = 1.0
-        named = {"name": slide.slide, "channel": "tumour", "colour": (255, 0, 0)}
+        named = {"name": slide.slide, "channels": {"tumour": (255, 0, 0)}}
         write_heatmap(
             folder / "heatmap.ome.zarr",
             [(0, probability, np.ones((SIDE, SIDE), bool))],

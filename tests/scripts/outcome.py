@@ -104,8 +104,7 @@ def write_maps(study: Path, method: str, probability, masks=()) -> None:
             mpp=1.0,
             mpp0=1.0,
             name=slide.slide,
-            channel="tumour",
-            colour=(213, 94, 0),
+            channels={"tumour": (213, 94, 0)},
         )
         fold = 0 if SLIDES[slide.slide][2] == "test" else 1
         return {"fold": fold, "scale_px0": 1.0, "shape": [HEIGHT, WIDTH]}

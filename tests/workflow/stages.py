@@ -28,5 +28,6 @@ CHECK = {"check_slide", "check_cohort"} | TISSUE
 SPLITS = {"split_patients"} | CLUSTERS | CLASSIFIER
 # What `snakemake export` makes of them; nothing of it is in the default target.
 TILES_OUT = {"export_tiles", "export_cohort", "gather_exports"}
+CLASSES_OUT = {"export_classes", "gather_exports"}
 POLYGONS_OUT = {"export_polygons", "gather_exports"}
 FEATURES_OUT = {"export_features", "gather_exports"}

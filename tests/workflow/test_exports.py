@@ -8,7 +8,7 @@ import pytest
 
 from tests.workflow import canaries
 from tests.workflow.edits import LIB, edit
-from tests.workflow.stages import FEATURES_OUT, POLYGONS_OUT, TILES_OUT
+from tests.workflow.stages import CLASSES_OUT, FEATURES_OUT, POLYGONS_OUT, TILES_OUT
 from tests.workflow.study import Study
 from tests.workflow.test_repair import UNLABELLED, flip, largest, repair
 
@@ -33,6 +33,10 @@ EXPORT_EDITS = {
     "how squares are drawn": (
         lambda s: edit(s, f"{LIB}/exports/tile_squares.py", "def ", "X = 1\n\n\ndef "),
         TILES_OUT,
+    ),
+    "how classes are laid out": (
+        lambda s: edit(s, f"{LIB}/maps/class_maps.py", "def ", "X = 1\n\n\ndef "),
+        CLASSES_OUT,
     ),
     "how features are written": (
         lambda s: edit(s, f"{LIB}/exports/feature_files.py", "CHUNK_ROWS = 256", "CHUNK_ROWS = 9"),

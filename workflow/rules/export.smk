@@ -5,6 +5,7 @@ What other programs open, made by `snakemake export` and never by the default ta
     gives   feature_files/{shard}.json            features of a slide for TRIDENT, CLAM and STAMP
             tile_tables/{shard}.json              what is known of every tile: Parquet, QuPath squares
             tissue_polygons/{shard}.json          tissue as polygons, to be corrected and given back
+            class_maps/{shard}.json               what the classifier says, a channel per class
             asap_polygons/{method}/{shard}.json   polygons of the heatmaps for ASAP
             exports/{program}.json                all slides in the folder that a program expects
             exports/cohort.h5ad, tiles.parquet, tiles.tsv   all tiles of the study
@@ -17,7 +18,9 @@ def gathered(wildcards):
     """Input function: the indices of the stages whose files a program gets."""
     stages = {
         "tissue": ["tissue_polygons"],
-        "qupath": ["tile_tables"] + [f"heatmaps/{method}" for method in METHODS],
+        "qupath": ["tile_tables"]
+        + ["class_maps"] * LABELLED
+        + [f"heatmaps/{method}" for method in METHODS],
         "asap": [f"asap_polygons/{method}" for method in METHODS],
     }
     folders = stages.get(wildcards.program, ["feature_files"])
@@ -74,6 +77,27 @@ rule export_tiles:
         recipe=recipe("export_tiles", shared=["classes"], slide=lambda s: s.site),
     script:
         "../scripts/export_tiles.py"
+
+
+rule export_classes:
+    input:
+        tiles=f"{RESULTS}/tiles/{{shard}}.json",
+        scores=expand(
+            f"{RESULTS}/scores/fold{{fold}}/{{shard}}.json", fold=FOLDS, allow_missing=True
+        ),
+        splits=f"{RESULTS}/splits.tsv",
+    output:
+        class_maps=f"{RESULTS}/class_maps/{{shard}}.json",
+    log:
+        f"{LOGS}/export_classes/{{shard}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=memory(1500),
+    params:
+        recipe=recipe("export_classes", shared=["classes"]),
+    script:
+        "../scripts/export_classes.py"
 
 
 rule export_tissue:

@@ -19,6 +19,7 @@ PLACES = {  # of each program: file of a unit -> where the program looks for it
         "tiles.geojson.gz": "tiles/{slide}.geojson.gz",
         "polygons.geojson.gz": "{method}/{slide}.geojson.gz",
         "heatmap.ome.tif": "{method}/{slide}.ome.tif",
+        "classes.ome.tif": "classes/{slide}.ome.tif",
     },
     "tissue": {"tissue.geojson.gz": "{slide}.geojson.gz"},
     "asap": {"polygons.xml": "{method}/{slide}.xml"},

@@ -67,8 +67,7 @@ def stitch_heatmap(
             mpp=size["mpp"],
             mpp0=size["mpp"] / size["scale_px0"],
             name=slide.slide,
-            channel=name,
-            colour=colour,
+            channels={name: colour},
         )
         write_ome_tiff(folder / "heatmap.ome.tif", heatmap, quantity=quantity)
         level = finest_level(heatmap, POLYGON_PIXELS)

@@ -14,7 +14,7 @@ def heatmap(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heatmap")
     probability, covered = np.zeros(SHAPE, np.float32), np.ones(SHAPE, bool)
     probability[:350], covered[:, -1] = 1, False
-    named = {"name": "slide-1", "channel": "tumour", "colour": (213, 94, 0)}
+    named = {"name": "slide-1", "channels": {"tumour": (213, 94, 0)}}
     bands = [(0, probability, covered)]
     group = write_heatmap(folder / "heatmap.ome.zarr", bands, SHAPE, mpp=MPP, mpp0=0.5, **named)
     write_ome_tiff(folder / "heatmap.ome.tif", group, quantity="probability")

@@ -33,8 +33,7 @@ DESCRIBED = {
     "mpp": 1.3,
     "mpp0": 0.499,
     "name": "slide-1",
-    "channel": "tumour",
-    "colour": (213, 94, 0),
+    "channels": {"tumour": (213, 94, 0)},
 }
 
 
@@ -220,7 +219,7 @@ def test_ome_tiff_as_tifffile_reads_it(tmp_path, shape):
 
 def test_class_names_are_text_not_markup(tmp_path):
     name = 'tumour <"1"> & more'
-    _, _, group = written(tmp_path / "heatmap.ome.zarr", (20, 20), channel=name)
+    _, _, group = written(tmp_path / "heatmap.ome.zarr", (20, 20), channels={name: (213, 94, 0)})
     write_ome_tiff(tmp_path / "heatmap.ome.tif", group, quantity="probability")
     with tifffile.TiffFile(tmp_path / "heatmap.ome.tif") as tiff:
         channel = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]["Channel"]
@@ -271,7 +270,7 @@ grid = np.array([(y, x) for y in range(0, rows, 128) for x in range(0, cols, 128
 bands = stitch(Drawn(len(grid)), grid, (rows, cols), downsample=1, window="hann")
 group = write_heatmap(
     folder / "heatmap.ome.zarr", bands, (rows, cols),
-    mpp=1.0, mpp0=0.25, name="s", channel="tumour", colour=(213, 94, 0),
+    mpp=1.0, mpp0=0.25, name="s", channels={"tumour": (213, 94, 0)},
 )
 write_ome_tiff(folder / "heatmap.ome.tif", group, quantity="probability")
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the process that forked

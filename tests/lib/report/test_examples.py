@@ -43,7 +43,7 @@ def heatmap(tmp_path):
     probability = np.zeros((40, 80), np.float32)
     probability[:, 40:] = 0.5
     bands = [(0, probability, np.ones((40, 80), bool))]
-    named = {"name": "a", "channel": "tumour", "colour": (255, 0, 0)}
+    named = {"name": "a", "channels": {"tumour": (255, 0, 0)}}
     return write_heatmap(tmp_path / "h.ome.zarr", bands, (40, 80), mpp=5, mpp0=0.5, **named)
 
 

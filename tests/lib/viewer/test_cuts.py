@@ -99,7 +99,7 @@ def heatmap(tmp_path):
     rows = np.broadcast_to((np.arange(512) / 511)[:, None], (512, 300)).astype(np.float32)
     covered = np.ones((512, 300), bool)
     covered[:, :100] = False
-    about = {"mpp": 2.0, "mpp0": 0.5, "name": "a", "channel": "c", "colour": (1, 2, 3)}
+    about = {"mpp": 2.0, "mpp0": 0.5, "name": "a", "channels": {"c": (1, 2, 3)}}
     return write_heatmap(tmp_path / "h.zarr", [(0, rows, covered)], (512, 300), **about)
 
 

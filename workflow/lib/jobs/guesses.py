@@ -55,6 +55,7 @@ ALIKE = {
     "train_rpnet": "train_negev",
     "train_svm": "train_negev",
     "train_unet": "train_negev",
+    "export_classes": "assign_clusters",
     "export_cohort": "stitch_heatmap",
     "export_features": "assign_clusters",
     "export_polygons": "assign_clusters",

@@ -5,6 +5,7 @@ level-0 pixel is at 0, so that napari lays a heatmap exactly onto a slide that i
 """
 
 import uuid
+from collections.abc import Mapping
 
 from workflow.lib.tiles.codes import FULL
 
@@ -14,20 +15,24 @@ _NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "microtome/heatmap")
 
 
 def image_attrs(
-    levels: int, *, mpp: float, mpp0: float, name: str, channel: str, colour: str
+    levels: int, *, mpp: float, mpp0: float, name: str, channels: Mapping[str, str]
 ) -> dict:
-    """Attributes of a heatmap group with levels s0, s1, ... (c, y, x) and one channel.
+    """Attributes of a heatmap group with levels s0, s1, ... (c, y, x).
 
-    `mpp` is um per pixel of s0, `mpp0` of the slide's level 0; `colour` is "#rrggbb".
+    `mpp` is um per pixel of s0, `mpp0` of the slide's level 0; `channels` are class names and
+    their colours as "#rrggbb".
     """
     axes = [{"name": "c", "type": "channel"}, *_AXES]
     window = {"start": 0, "end": FULL, "min": 0, "max": FULL}
-    drawn = {"label": channel, "color": colour[1:], "active": True, "window": window}
+    drawn = [
+        {"label": label, "color": colour[1:], "active": True, "window": window}
+        for label, colour in channels.items()
+    ]
     return {
         "ome": {
             "version": VERSION,
             "multiscales": [_multiscale(levels, axes, mpp, mpp0, name, "mean")],
-            "omero": {"name": name, "channels": [drawn]},
+            "omero": {"name": name, "channels": drawn},
         }
     }
 
@@ -58,10 +63,10 @@ def tiff_metadata(image: dict, *, quantity: str) -> dict:
     `quantity` is what the values are: probability, or evidence that was scaled to 0..1.
     The identifier follows from the names, not from the clock: the same heatmap, the same bytes.
     """
-    (channel,), described = image["ome"]["omero"]["channels"], image["ome"]["multiscales"][0]
+    channels, described = image["ome"]["omero"]["channels"], image["ome"]["multiscales"][0]
     mpp = described["datasets"][0]["coordinateTransformations"][0]["scale"][-1]
-    name, label = described["name"], channel["label"]
-    shown = f"{quantity.capitalize()} of {label}"
+    name, labels = described["name"], [channel["label"] for channel in channels]
+    shown = f"{quantity.capitalize()} of {', '.join(labels)}"
     return {
         "axes": "CYX",
         "Name": name,
@@ -70,8 +75,8 @@ def tiff_metadata(image: dict, *, quantity: str) -> dict:
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": mpp,
         "PhysicalSizeYUnit": "µm",
-        "Channel": {"Name": [label], "Color": [_signed_rgba(channel["color"])]},
-        "UUID": str(uuid.uuid5(_NAMES, f"{name}/{label}")),
+        "Channel": {"Name": labels, "Color": [_signed_rgba(one["color"]) for one in channels]},
+        "UUID": str(uuid.uuid5(_NAMES, "/".join([name, *labels]))),
         "Creator": "Microtome",
     }
 

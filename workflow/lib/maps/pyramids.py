@@ -1,13 +1,13 @@
 """Heatmap pyramids: OME-Zarr 0.5 for napari and for us, OME-TIFF for QuPath.
 
 Both are written band by band, so that memory does not depend on the height of the slide. The zarr
-holds levels s0, s1, ... (1, y, x) uint16 with 65535 = probability 1, and under labels/coverage the
+holds levels s0, s1, ... (c, y, x) uint16 with 65535 = probability 1, and under labels/coverage the
 same levels (y, x) uint8, 1 where a tile lies: a 0 of the heatmap there is "no evidence", elsewhere
 "not looked at". Every level is half the one before: a 2 x 2 mean, and for the coverage the maximum.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate, product, repeat
 from pathlib import Path
 
 import numpy as np
@@ -43,37 +43,38 @@ def write_heatmap(
     mpp: float,
     mpp0: float,
     name: str,
-    channel: str,
-    colour: tuple[int, int, int],
+    channels: Mapping[str, tuple[int, int, int]],
 ) -> zarr.Group:
-    """Write `bands` (row0, probability (r, W) float32 0..1, covered (r, W) bool) as OME-Zarr.
+    """Write `bands` (row0, probability (C, r, W) float32 0..1, covered (r, W) bool) as OME-Zarr.
 
     `shape` is (H, W) in heatmap px of `mpp` um; `mpp0` is the mpp of the slide's level 0. `name`
-    is the slide, `channel` the class that the probability is of, drawn in `colour` (RGB 0..255).
+    is the slide, `channels` the C classes that the probabilities are of, in order, and the colours
+    (RGB 0..255) that they are drawn in. Of a single one, probability may be (r, W).
     Raises ValueError when the bands are not consecutive or do not fill the shape.
     """
     shapes = level_shapes(shape)
     scales = {"levels": len(shapes), "mpp": mpp, "mpp0": mpp0}
-    described = image_attrs(**scales, name=name, channel=channel, colour=hex_colour(colour))
+    drawn = {label: hex_colour(colour) for label, colour in channels.items()}
+    described = image_attrs(**scales, name=name, channels=drawn)
     group = create_group(path, described)
     group.create_group("labels", attributes=labels_attrs(["coverage"]))
     coverage = group.create_group(COVERAGE, attributes=coverage_attrs(**scales))
     probability_rows = covered_rows = None
     for level in reversed(range(len(shapes))):
-        array = _create_level(group, f"s{level}", (1, *shapes[level]), "uint16")
+        array = _create_level(group, f"s{level}", (len(drawn), *shapes[level]), "uint16")
         probability_rows = _Rows(array, _mean, probability_rows)
         array = _create_level(coverage, f"s{level}", shapes[level], "uint8")
         covered_rows = _Rows(array, _maximum, covered_rows)
     row = 0
     for row0, probability, covered in bands:
-        if row0 != row or probability.shape[1] != shape[1]:
+        if row0 != row or probability.shape[-1] != shape[1]:
             raise ValueError(
                 f"{name}: a band of {probability.shape} begins at row {row0}; the heatmap of "
                 f"{shape} continues at row {row}."
             )
-        probability_rows.add(to_codes(probability))
+        probability_rows.add(to_codes(probability.reshape(len(drawn), *covered.shape)))
         covered_rows.add(covered.astype(np.uint8))
-        row += len(probability)
+        row += len(covered)
     if row != shape[0]:
         raise ValueError(f"{name}: the bands end at row {row}, the heatmap has {shape[0]}.")
     probability_rows.close()
@@ -106,7 +107,7 @@ def level_for(group: zarr.Group, side_px: int) -> int:
 def write_ome_tiff(path: Path, group: zarr.Group, *, quantity: str) -> None:
     """Write a heatmap as a pyramidal OME-TIFF, uint8 with 255 = probability 1.
 
-    BigTIFF, levels in SubIFDs, tiles of 256 px, zlib; pixel size and class name as in the zarr.
+    BigTIFF, levels in SubIFDs, tiles of 256 px, zlib; pixel size and class names as in the zarr.
     Its description names the `quantity`: probability or evidence. The same heatmap gives
     the same bytes.
     """
@@ -134,9 +135,9 @@ def write_ome_tiff(path: Path, group: zarr.Group, *, quantity: str) -> None:
 
 
 def _tiles(array: zarr.Array) -> Iterator[np.ndarray]:
-    """The tiles of one level (1, H, W) as uint8, row by row of tiles, padded with 0."""
-    for top in range(0, array.shape[1], CHUNK_PX):
-        rows = array[0, top : top + CHUNK_PX]
+    """The tiles of one level (C, H, W) as uint8, row by row of tiles, padded with 0."""
+    for channel, top in product(range(array.shape[0]), range(0, array.shape[1], CHUNK_PX)):
+        rows = array[channel, top : top + CHUNK_PX]
         for left in range(0, array.shape[2], CHUNK_PX):
             part = rows[:, left : left + CHUNK_PX]
             tile = np.zeros((CHUNK_PX, CHUNK_PX), np.uint8)
@@ -151,15 +152,17 @@ class _Rows:
         self, array: zarr.Array, halve: Callable[[np.ndarray], np.ndarray], below: "_Rows | None"
     ) -> None:
         self.array, self.halve, self.below = array, halve, below
-        self.held = np.empty((min(array.shards[-2], array.shape[-2]), array.shape[-1]), array.dtype)
+        *channels, height, width = array.shape
+        self.held = np.empty((*channels, min(array.shards[-2], height), width), array.dtype)
         self.row = self.count = 0  # rows written, rows held
 
     def add(self, rows: np.ndarray) -> None:
-        while len(rows):
-            part, rows = np.split(rows, [len(self.held) - self.count])
-            self.held[self.count : self.count + len(part)] = part
-            self.count += len(part)
-            if self.count == len(self.held):
+        most = self.held.shape[-2]
+        while rows.shape[-2]:
+            part, rows = np.split(rows, [most - self.count], axis=-2)
+            self.held[..., self.count : self.count + part.shape[-2], :] = part
+            self.count += part.shape[-2]
+            if self.count == most:
                 self._write()
 
     def close(self) -> None:
@@ -169,8 +172,8 @@ class _Rows:
             self.below.close()
 
     def _write(self) -> None:
-        block, channels = self.held[: self.count], (None,) * (self.array.ndim - 2)
-        self.array[..., self.row : self.row + self.count, :] = block[channels]
+        block = self.held[..., : self.count, :]
+        self.array[..., self.row : self.row + self.count, :] = block
         self.row, self.count = self.row + self.count, 0
         if self.below:
             self.below.add(self.halve(block))
@@ -201,8 +204,10 @@ def _half(shape: tuple[int, int]) -> tuple[int, int]:
 
 def _quarters(block: np.ndarray) -> list[np.ndarray]:
     """The four pixels under each pixel of the next level; a lone edge counts twice."""
-    even = np.pad(block, [(0, side % 2) for side in block.shape], mode="edge")
-    return [even[i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    *channels, height, width = block.shape
+    odd = [*((0, 0) for _ in channels), (0, height % 2), (0, width % 2)]
+    even = np.pad(block, odd, mode="edge")
+    return [even[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
 
 
 def _mean(block: np.ndarray) -> np.ndarray:
