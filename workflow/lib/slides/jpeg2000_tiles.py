@@ -9,7 +9,7 @@ from workflow.lib.slides.images import YX
 from workflow.lib.slides.stored_tiles import StoredTiles, tile_columns
 
 _YCBCR, _RGB = 33003, 33005  # Aperio's compressions; other fields do not tell the colours
-_CODESTREAM = b"\xff\x4f\xff\x51"  # bare, as OpenSlide wants it
+_SOC, _SIZ = b"\xff\x4f", b"\xff\x51\0\x2f"  # a bare codestream, and the size of 3 colours
 
 # JFIF's chroma to what is added to luma, rounded once: the numbers of OpenSlide for every pair.
 _CHROMA = np.arange(256, dtype=np.int32) - 128
@@ -28,19 +28,25 @@ class Jpeg2000Tiles(StoredTiles):
     def __init__(self, descriptor: int, page: tifffile.TiffPage, columns: int) -> None:
         super().__init__(descriptor, page, columns)
         self._ycbcr = page.compression == _YCBCR
+        # As many px as the tile has, from its corner on, and three colours of 8 bits at each.
+        height, width = (side.to_bytes(4, "big") for side in self.tile)
+        self._extent, self._colours = width + height + bytes(8), b"\0\3" + b"\7\1\1" * 3
 
     def decode(self, index: int) -> np.ndarray | None:
         """A tile (h, w, 3) uint8 RGB, new memory; None where it is not stored, or is damaged."""
         data = self.stored(index)
-        if data is None or not data.startswith(_CODESTREAM):
+        if data is None or not self._fits(data):
             return None
         try:
             tile = imagecodecs.jpeg2k_decode(data, numthreads=1)
         except (RuntimeError, ValueError):
             return None
-        if tile.shape != (*self.tile, 3) or tile.dtype != np.uint8:
-            return None
         return to_rgb(tile) if self._ycbcr else tile
+
+    def _fits(self, data: bytes) -> bool:
+        """Whether a codestream says that it holds a tile, before anything of that size is made."""
+        begins = data.startswith(_SOC + _SIZ)
+        return begins and data[8:24] == self._extent and data[40:51] == self._colours
 
 
 def find_jpegs2000(
