@@ -43,15 +43,19 @@ class Tiles:
 
 
 def find_ways(
-    names: list[str], tiles: Tiles
+    tiles: Tiles,
 ) -> dict[str, Callable[[], AbstractContextManager[Iterator[np.ndarray]]]]:
-    """Of the libraries that are installed, what opens the slide and gives the tiles in order."""
-    libraries = {name: find_library(WAYS[name][0]) for name in names}
+    """Of each library that is installed, what opens the slide and gives the tiles in order."""
     return {
-        name: functools.partial(_way, WAYS[name][1], library, tiles)
-        for name, library in libraries.items()
-        if library
+        name: functools.partial(_way, opened, library, tiles)
+        for name, (module, opened) in WAYS.items()
+        if (library := _find(module))
     }
+
+
+@functools.cache
+def _find(module: str) -> ModuleType | None:
+    return find_library(module)
 
 
 @contextmanager
