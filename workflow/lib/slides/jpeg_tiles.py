@@ -16,13 +16,15 @@ _ALONE = {*range(0xC0), *range(0xD0, 0xDA), 0xFF}  # no length follows: out of p
 
 
 class JpegTiles(StoredTiles):
-    """Tiles of JPEG in three colours, those that the TIFF says."""
+    """Tiles of JPEG in three colours: RGB, or YCbCr, which is then made RGB."""
 
     decoder = "libjpeg-turbo"
 
-    def __init__(self, descriptor: int, page: tifffile.TiffPage, columns: int) -> None:
+    def __init__(
+        self, descriptor: int, page: tifffile.TiffPage, columns: int, *, ycbcr: bool
+    ) -> None:
         super().__init__(descriptor, page, columns)
-        colours = b"\x00" if page.photometric == _RGB else b"\x01"
+        colours = b"\x01" if ycbcr else b"\x00"
         tables = (page.jpegtables or _SOI + _EOI)[len(_SOI) : -len(_EOI)]
         self._head = _SOI + tables + _ADOBE + colours
         self._start = self._spliced = b""  # what the last tile began with, and what that became
@@ -72,12 +74,18 @@ class JpegTiles(StoredTiles):
         return self._spliced + data[len(self._start) :]
 
 
-def find_jpegs(descriptor: int, page: tifffile.TiffPage, size: YX, tile: YX) -> JpegTiles | None:
-    """The tiles of a directory, where they are 8-bit JPEG of three colours and cover `size` px."""
+def find_jpegs(
+    descriptor: int, page: tifffile.TiffPage, size: YX, tile: YX, *, mislabelled: bool = False
+) -> JpegTiles | None:
+    """The tiles of a directory, where they are 8-bit JPEG of three colours and cover `size` px.
+
+    The TIFF says whether these are RGB or YCbCr; `mislabelled`, they are the other.
+    """
     columns = tile_columns(page, size, tile)
     if columns is None or page.compression != _JPEG or page.photometric not in (_RGB, _YCBCR):
         return None
-    return JpegTiles(descriptor, page, columns)
+    ycbcr = (page.photometric == _YCBCR) != mislabelled
+    return JpegTiles(descriptor, page, columns, ycbcr=ycbcr)
 
 
 def splice(data: bytes, head: bytes, tile: YX) -> tuple[bytes, bytes]:

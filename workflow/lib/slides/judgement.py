@@ -1,5 +1,10 @@
-"""Which levels of a TIFF slide may be decoded past OpenSlide: those that look as it shows them."""
+"""Which levels of a TIFF slide may be decoded past the library that opened it, its judge.
 
+Those that look as the judge shows them: OpenSlide, or tifffile where OpenSlide sees no levels.
+"""
+
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,39 +16,53 @@ from workflow.lib.slides.jpeg_tiles import JpegTiles, find_jpegs
 from workflow.lib.slides.openslides import OpenSlideFile
 from workflow.lib.slides.resampling import halve
 from workflow.lib.slides.stored_tiles import StoredTiles
+from workflow.lib.slides.tiffs import TiffFile
+
+_FINDERS = [find_jpegs, find_jpegs2000]
+# OME-TIFF may say RGB where a JFIF segment of the tile says YCbCr: tifffile believes the tile.
+_MISLABELLED = partial(find_jpegs, mislabelled=True)
 
 
 def agreeing_levels(
-    path: Path, descriptor: int, judge: OpenSlideFile
+    path: Path, descriptor: int, judge: OpenSlideFile | TiffFile
 ) -> dict[int, JpegTiles | Jpeg2000Tiles]:
     """The tiles of each level that stores them, where some are what the judge shows there.
 
     They are read from `descriptor`. Damage raises whatever tifffile raises.
     """
-    stored = _stored(path, descriptor, judge)
-    return {level: tiles for level, tiles in stored.items() if _agree(tiles, level, judge)}
-
-
-def _stored(
-    path: Path, descriptor: int, file: OpenSlideFile
-) -> dict[int, JpegTiles | Jpeg2000Tiles]:
-    """The tiles of each level that has some of a kind that is known."""
+    if isinstance(judge, TiffFile):
+        stored = _stored(judge.pages, descriptor, judge, [*_FINDERS, _MISLABELLED])
+    else:
+        with tifffile.TiffFile(path) as tiff:
+            stored = _stored(list(tiff.pages), descriptor, judge, _FINDERS)
     found = {}
-    with tifffile.TiffFile(path) as tiff:
-        pages = [page for page in tiff.pages if page.is_tiled]
-        for level, (size, tile) in enumerate(zip(file.sizes, file.tile_shapes, strict=True)):
-            step = max(file.sizes[0][0] // size[0], 1)
-            if file.sizes[0] != (step * size[0], step * size[1]):
-                continue  # OpenSlide blends nearly everywhere
-            # Sizes tell levels apart; where they do not, nobody but OpenSlide knows.
-            fits = [p for p in pages if (p.imagelength, p.imagewidth) == size]
-            for find in (find_jpegs, find_jpegs2000):
-                if len(fits) == 1 and (tiles := find(descriptor, fits[0], size, tile)):
-                    found[level] = tiles
+    for level, tiles in stored:
+        if level not in found and _agree(tiles, level, judge):
+            found[level] = tiles
     return found
 
 
-def _agree(tiles: JpegTiles | Jpeg2000Tiles, level: int, judge: OpenSlideFile) -> bool:
+def _stored(
+    pages: list[tifffile.TiffPage],
+    descriptor: int,
+    judge: OpenSlideFile | TiffFile,
+    finders: list[Callable],
+) -> list[tuple[int, JpegTiles | Jpeg2000Tiles]]:
+    """Levels, and what their tiles may be, the likely first."""
+    found = []
+    for level, (size, tile) in enumerate(zip(judge.sizes, judge.tile_shapes, strict=True)):
+        step = max(judge.sizes[0][0] // size[0], 1)
+        if judge.sizes[0] != (step * size[0], step * size[1]):
+            continue  # OpenSlide blends nearly everywhere
+        # Sizes tell levels apart; where they do not, nobody but the judge knows.
+        fits = [p for p in pages if p.is_tiled and (p.imagelength, p.imagewidth) == size]
+        if len(fits) == 1:
+            kinds = [find(descriptor, fits[0], size, tile) for find in finders]
+            found += [(level, tiles) for tiles in kinds if tiles]
+    return found
+
+
+def _agree(tiles: JpegTiles | Jpeg2000Tiles, level: int, judge: OpenSlideFile | TiffFile) -> bool:
     """Whether tiles look as the judge shows them."""
     found = [_agrees(tiles, index, level, judge) for index in _chosen(tiles)]
     return True in found and False not in found

@@ -1,7 +1,8 @@
-"""Tiled slides (Aperio, generic TIFF) decoded from the bytes of their tiles, past OpenSlide.
+"""Tiled slides decoded from the bytes of their tiles, past the library that opened them.
 
-OpenSlide opens the file, says what it is, and stays the judge: what is not plainly a whole stored
-tile is read by it, and a level whose pixels differ from its own is left to it.
+That is OpenSlide (Aperio, generic TIFF), or tifffile (OME-TIFF). It says what the slide is and
+stays the judge: what is not plainly a whole stored tile is read by it, and a level whose pixels
+differ from its own is left to it.
 """
 
 import os
@@ -18,9 +19,11 @@ from workflow.lib.slides.jpeg_tiles import JpegTiles
 from workflow.lib.slides.judgement import agreeing_levels, nearness
 from workflow.lib.slides.openslides import OpenSlideFile
 from workflow.lib.slides.resampling import halve
+from workflow.lib.slides.tiffs import TiffFile
 
 _CACHE_BYTES = 128 << 20  # two rows of tiles of a slide 80,000 px wide
-_VENDORS = {"aperio", "generic-tiff"}  # elsewhere tiles overlap, or levels are cropped
+# Of OpenSlide, and of tifffile the last; elsewhere tiles overlap, or levels are cropped.
+_VENDORS = {"aperio", "generic-tiff", "ome-tiff"}
 
 
 class TiledTiffFile:
@@ -34,7 +37,7 @@ class TiledTiffFile:
     def __init__(
         self,
         descriptor: int,
-        judge: OpenSlideFile,
+        judge: OpenSlideFile | TiffFile,
         levels: dict[int, JpegTiles | Jpeg2000Tiles],
         scaled: frozenset[int] = frozenset(),
     ) -> None:
@@ -152,14 +155,14 @@ class TiledTiffFile:
 
 
 def read_directly(path: Path, file: object, *, half_db: float = 0) -> object:
-    """`file`, or its fast reading where it is a slide of OpenSlide with JPEG or JPEG 2000 tiles.
+    """`file`, or its fast reading where it is a slide of JPEG or JPEG 2000 tiles.
 
     Either way it is the caller's to close, and closes `file`. Which of the two it is, is decided
-    here and once: some stored tiles of each level are compared with the pixels of OpenSlide. Where
+    here and once: some stored tiles of each level are compared with the pixels of `file`. Where
     they are decoded at half their size and come as near as `half_db` (PSNR) to their mean, all of
     the level are; 0 = none are.
     """
-    if not isinstance(file, OpenSlideFile) or file.vendor not in _VENDORS:
+    if not isinstance(file, OpenSlideFile | TiffFile) or file.vendor not in _VENDORS:
         return file
     descriptor = -1
     try:
