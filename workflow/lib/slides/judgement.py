@@ -54,8 +54,12 @@ def _stored(
         step = max(judge.sizes[0][0] // size[0], 1)
         if judge.sizes[0] != (step * size[0], step * size[1]):
             continue  # OpenSlide blends nearly everywhere
+        whole = tuple(side + -side % length for side, length in zip(size, tile, strict=True))
         # Sizes tell levels apart; where they do not, nobody but the judge knows.
-        fits = [p for p in pages if p.is_tiled and (p.imagelength, p.imagewidth) == size]
+        tiled = [page for page in pages if page.is_tiled]
+        fits = [page for page in tiled if (page.imagelength, page.imagewidth) == size]
+        if not fits and judge.vendor == "philips":  # cropped: the directory has whole tiles
+            fits = [page for page in tiled if (page.imagelength, page.imagewidth) == whole]
         if len(fits) == 1:
             kinds = [find(descriptor, fits[0], size, tile) for find in finders]
             found += [(level, tiles) for tiles in kinds if tiles]

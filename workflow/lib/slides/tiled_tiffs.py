@@ -1,8 +1,8 @@
 """Tiled slides decoded from the bytes of their tiles, past the library that opened them.
 
-That is OpenSlide (Aperio, generic TIFF), or tifffile (OME-TIFF). It says what the slide is and
-stays the judge: what is not plainly a whole stored tile is read by it, and a level whose pixels
-differ from its own is left to it.
+That is OpenSlide (Aperio, Philips, generic TIFF), or tifffile (OME-TIFF). It says what the slide
+is and stays the judge: what is not plainly a whole stored tile is read by it, and a level whose
+pixels differ from its own is left to it.
 """
 
 import os
@@ -22,8 +22,8 @@ from workflow.lib.slides.resampling import halve
 from workflow.lib.slides.tiffs import TiffFile
 
 _CACHE_BYTES = 128 << 20  # two rows of tiles of a slide 80,000 px wide
-# Of OpenSlide, and of tifffile the last; elsewhere tiles overlap, or levels are cropped.
-_VENDORS = {"aperio", "generic-tiff", "ome-tiff"}
+# Of OpenSlide, and of tifffile the last; elsewhere tiles overlap.
+_VENDORS = {"aperio", "generic-tiff", "philips", "ome-tiff"}
 
 
 class TiledTiffFile:
