@@ -7,6 +7,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
+from workflow.lib.slides.slides import open_reader
+
 YCBCR, RGB = 33003, 33005  # Aperio's compressions
 
 
@@ -47,3 +49,10 @@ def write_jpeg2000(
         software=False,
     )
     return slide
+
+
+def rewrite(slide: Path, folder: Path, *, compression: int) -> Path:
+    """The first level of a slide in JPEG 2000 tiles of 256 px, as a file in `folder`."""
+    with open_reader(slide, mpp=1.0) as reader:
+        pixels = reader.read((0, 0), (reader.height_px0, reader.width_px0))
+    return write_jpeg2000(folder / "slide.svs", pixels, tile_px=256, compression=compression)

@@ -28,6 +28,20 @@ def few(monkeypatch):
     monkeypatch.setattr(tiling, "WAYS", ways)
 
 
+def test_a_library_that_refuses_a_tile_is_left_out_and_named(tmp_path, capsys, monkeypatch):
+    def refuse(library, tiles):
+        raise KeyError("no such tile")
+
+    few(monkeypatch)
+    tiling.WAYS["openslide, pillow"] = ("openslide", refuse)
+    slide = good(tmp_path / "slide.tif", pyramid=False)
+    monkeypatch.setattr(sys, "argv", ["tiling.py", str(slide), "--coarser", "1", "--rounds", "1"])
+    tiling.main()
+    shown = capsys.readouterr()
+    assert "openslide, pillow is left out at 1: KeyError('no such tile')" in shown.err
+    assert "not measured: notthere, openslide, pillow;" in shown.out
+
+
 def number(cell):
     return float(cell.replace(",", ""))
 
@@ -41,7 +55,7 @@ def test_every_reader_has_its_ratios_and_shows_the_same_pixels(tmp_path, capsys,
     first, second = ([(coarser, name) for name in names] for coarser in "12")
     assert list(found)[:6] == [*first[:2], *copies, *first[2:]]
     assert list(found)[6:] == [*second[:2], ("2", tiling.HALF), *second[2:]]
-    assert said == "not installed: notthere; limit: libjpeg-turbo"
+    assert said == "not measured: notthere; limit: libjpeg-turbo"
     assert [found[name][9] for name in [*copies, ("1", names[3])]] == ["0", "0", "0"]
     assert 20 < float(found["2", tiling.HALF][-1]) < 60  # dB
     for coarser in "12":

@@ -38,7 +38,7 @@ class Jpeg2000Tiles(StoredTiles):
         if data is None or not self._fits(data):
             return None
         try:
-            tile = imagecodecs.jpeg2k_decode(data, numthreads=1)
+            tile = imagecodecs.jpeg2k_decode(data, planar=self._ycbcr, numthreads=1)
         except (RuntimeError, ValueError):
             return None
         return to_rgb(tile) if self._ycbcr else tile
@@ -60,8 +60,8 @@ def find_jpegs2000(
 
 
 def to_rgb(ycbcr: np.ndarray) -> np.ndarray:
-    """YCbCr (h, w, 3) uint8 as RGB."""
-    luma, cb, cr = cv2.split(ycbcr)
+    """Luma, Cb and Cr (3, h, w) uint8 as RGB (h, w, 3)."""
+    luma, cb, cr = ycbcr
     green = cv2.LUT(cb, _GREEN_CB)
     green += cv2.LUT(cr, _GREEN_CR)
     green >>= _GREEN_BITS
