@@ -92,7 +92,7 @@ def _like_openslide(file: object, tiles: Tiles) -> Opened:
 
 
 def open_with_pillow(library: ModuleType, tiles: Tiles) -> Opened:
-    """The loop of TRIDENT, CLAM and many others: an image of Pillow, converted and resized."""
+    """The loop of many pipelines, as of TRIDENT: an image of Pillow, converted and resized."""
     file = library.OpenSlide(tiles.slide)
 
     def read(corner: tuple[int, int]) -> np.ndarray:
