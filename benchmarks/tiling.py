@@ -1,13 +1,14 @@
 """Tiles of a slide: this project's reader, its limit, and what one would otherwise reach for.
 
     python benchmarks/tiling.py slide.svs
+    python benchmarks/tiling.py slide.svs --as jpeg2000-rgb
 
-At the mpp of the slide, 2 times and 1.5 times coarser. The limit decodes the JPEG tiles that the
-pixels lie in, once each, from memory into one buffer, and resamples nothing. All readers get the
-same tiles; they take turns in every round and start with empty caches. Peers read the region of a
-tile from the best level and average it by area with OpenCV. At the mpp of the slide tiles are also
-copied into the shards of a store: as they are, and each decoded once to know that it is whole, as
-tile_slide does it.
+At the mpp of the slide, 2 times and 1.5 times coarser. The limit decodes the stored tiles that the
+pixels lie in, once each, from memory, and resamples nothing: libjpeg-turbo into one buffer,
+OpenJPEG without making colours of what it gives. All readers get the same tiles; they take turns in
+every round and start with empty caches. At the mpp of a slide of JPEG tiles these are also copied
+into the shards of a store: as they are, and each decoded once to know that it is whole, as
+tile_slide does it. With --as the first level of the slide is written anew with JPEG 2000 tiles.
 """
 
 import argparse
@@ -17,18 +18,23 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import simplejpeg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.tables import find_library, print_table
+from benchmarks.jpeg2000_slides import RGB, YCBCR, rewrite
+from benchmarks.slide_readers import WAYS, Tiles, find_ways
+from benchmarks.tables import print_table
+from workflow.lib.slides.jpeg_tiles import JpegTiles
 from workflow.lib.slides.slides import SlideReader, open_reader
+from workflow.lib.slides.stored_tiles import StoredTiles
 from workflow.lib.slides.tiled_tiffs import TiledTiffFile, read_directly
 from workflow.lib.tiles.shards import Shards, write_jpegs
 from workflow.lib.tiles.stores import create_tiles
@@ -41,32 +47,41 @@ from workflow.lib.tiles.tile_pixels import (
 )
 from workflow.lib.tiles.tiling import TileSpec, grid
 
-LIMIT, OURS, USUAL = "limit: libjpeg-turbo", "this project", "openslide"
+LIMIT, OURS, USUAL = "limit", "this project", "openslide"
 HALF = "this project, half_db"  # with tile_slide.half_db low enough for every slide
 COPIED, CHECKED = "copied into a store", "copied, and decoded to check"
-# Shown where they can be imported. They have the same calls, and these names of an open slide.
-PEERS = {USUAL: "OpenSlide", "tiffslide": "TiffSlide"}
-HEAD = ("times coarser", "name", "value", "unit", "lowest to highest", "of the limit")
-HEAD += ("times openslide", "CPU ms", "wall ms", "ms to open", "max difference", "PSNR dB")
+KINDS = {"jpeg2000-rgb": RGB, "jpeg2000-ycbcr": YCBCR}
+HEAD = ("times coarser", "name", "tiles/CPU s", "lowest to highest", "of the limit")
+HEAD += ("times openslide", "tiles/wall s", "lowest to highest", "of the limit", "times openslide")
+HEAD += ("ms to open", "max difference", "PSNR dB")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("slide", type=Path)
+    parser.add_argument("--as", dest="kind", choices=KINDS, help="what to write its pixels as")
     parser.add_argument("--coarser", type=float, nargs="+", default=[1.0, 2.0, 1.5])
     parser.add_argument("--tiles", type=int, default=100, help="of a round, at most")
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
+    if min(given.coarser) < 1:
+        parser.error(f"--coarser {min(given.coarser):g} is below 1")
     cv2.setNumThreads(1)
-    with open_reader(given.slide, mpp=1.0, through=read_directly) as reader:
-        if not isinstance(reader._file, TiledTiffFile):
-            parser.error(f"{given.slide.name} has no levels of JPEG tiles to decode directly")
-        table = [HEAD]
-        for coarser in given.coarser:
-            if coarser < 1:
-                parser.error(f"--coarser {coarser:g} is below 1")
-            table += compare(given.slide, reader, coarser, given.tiles, given.rounds)
-    print_table(table, texts=(1, 3))
+    with tempfile.TemporaryDirectory(prefix="tiling-") as folder:
+        slide = (
+            rewrite(given.slide, Path(folder), compression=KINDS[given.kind])
+            if given.kind
+            else given.slide
+        )
+        with open_reader(slide, mpp=1.0, through=read_directly) as reader:
+            if not isinstance(reader._file, TiledTiffFile):
+                parser.error(f"{slide.name} has no levels of stored tiles to decode directly")
+            table = [HEAD]
+            for coarser in given.coarser:
+                table += compare(slide, reader, coarser, given.tiles, given.rounds)
+    print_table(table, texts=(1,))
+    absent = sorted(WAYS.keys() - {row[1] for row in table})
+    print(f"not measured: {', '.join(absent) or 'none'}; limit: {reader.backend}")
 
 
 def compare(
@@ -86,24 +101,27 @@ def compare(
     if not len(positions):
         raise SystemExit(f"{slide.name} is too small for a tile {coarser:g} times coarser")
     level = choose_level(reader.levels, spec.scale)
-    streams = stored(reader, spec, positions, level)
-    shape = reader.tile_shapes[level]
-    ways = {LIMIT: lambda: decode(streams, shape), OURS: lambda: ours(slide, spec, positions)}
-    if coarser >= 2:
+    wanted = reader._file._levels[level]
+    streams = stored(reader, spec, positions, wanted, level)
+    ways = {LIMIT: lambda: decode(streams, wanted), OURS: lambda: ours(slide, spec, positions)}
+    if coarser >= 2 and isinstance(wanted, JpegTiles):
         ways[HALF] = lambda: ours(slide, spec, positions, half_db=1)
     shown = {}
     if why_not_copied(reader, spec) is None:
         for name in (COPIED, CHECKED):
             ways[name] = functools.partial(copies, slide, spec, positions, checked=name == CHECKED)
             shown[name] = functools.partial(ways[name], read=True)
-    for name, kind in PEERS.items():
-        if library := find_library(name):
-            opened = getattr(library, kind)
-            ways[name] = functools.partial(theirs, opened, slide, spec, positions, level)
+    ways |= find_ways(asked(slide, reader, spec, positions, level))
     made = {}  # and the file is in memory
     for name in ways.keys() - {LIMIT}:
-        with shown.get(name, ways[name])() as found:
-            made[name] = list(found)
+        try:
+            with shown.get(name, ways[name])() as found:
+                made[name] = list(found)
+        except Exception as error:  # other libraries refuse some tiles, or formats
+            if name not in WAYS.keys() - {USUAL}:
+                raise
+            print(f"{name} is left out at {coarser:g}: {error!r}", file=sys.stderr)
+            del ways[name]
     apart = {name: difference(found, made[USUAL]) for name, found in made.items()}
     made.clear()
     times = {name: [] for name in ways}
@@ -115,14 +133,26 @@ def compare(
         for name, found in times.items()
     }
     rows = []
-    for name, (cpu, wall, opening) in medians.items():
-        rates = sorted(len(positions) / found[0] for found in times[name])
-        row = (f"{coarser:g}", name, f"{len(positions) / cpu:,.0f}", "tiles/CPU s")
-        row += (f"{rates[0]:,.0f} to {rates[-1]:,.0f}", f"{medians[LIMIT][0] / cpu:.2f}")
-        row += (f"{medians[USUAL][0] / cpu:.2f}", f"{1000 * cpu:.2f}", f"{1000 * wall:.2f}")
-        limit = name == LIMIT
-        rows.append((*row, *(("", "", "") if limit else (f"{1000 * opening:.1f}", *apart[name]))))
+    for name, found in times.items():
+        row = [f"{coarser:g}", name]
+        for clock_of in (0, 1):  # CPU and wall seconds
+            median = medians[name][clock_of]
+            rates = sorted(len(positions) / seconds[clock_of] for seconds in found)
+            row += [f"{len(positions) / median:,.0f}", f"{rates[0]:,.0f} to {rates[-1]:,.0f}"]
+            row += [f"{medians[each][clock_of] / median:.2f}" for each in (LIMIT, USUAL)]
+        opening = () if name == LIMIT else (f"{1000 * medians[name][2]:.1f}", *apart[name])
+        rows.append((*row, *(opening or ("", "", ""))))
     return rows
+
+
+def asked(
+    slide: Path, reader: SlideReader, spec: TileSpec, positions: np.ndarray, level: int
+) -> Tiles:
+    """The tiles as other libraries are asked for them."""
+    step = reader.levels[level].downsample
+    corners = np.rint(positions[:, ::-1] * spec.scale).astype(int).tolist()
+    side = round(spec.tile_px * spec.scale / step)
+    return Tiles(slide, level, step, spec.tile_px, side, tuple((x, y) for x, y in corners))
 
 
 def inside(spec: TileSpec, tiles: int) -> np.ndarray:
@@ -138,10 +168,11 @@ def inside(spec: TileSpec, tiles: int) -> np.ndarray:
     return found[first : first + tiles]
 
 
-def stored(reader: SlideReader, spec: TileSpec, positions: np.ndarray, level: int) -> list[bytes]:
-    """The JPEGs that the pixels of the tiles lie in, each once."""
+def stored(
+    reader: SlideReader, spec: TileSpec, positions: np.ndarray, tiles: StoredTiles, level: int
+) -> list[bytes]:
+    """The stored tiles that the pixels of the wanted ones lie in, each once."""
     factor = spec.scale / downsample(reader.levels, level)
-    tiles = reader._file._levels[level]
     needed = set()
     for corner in positions * factor:
         rows, columns = (
@@ -149,13 +180,17 @@ def stored(reader: SlideReader, spec: TileSpec, positions: np.ndarray, level: in
             for start, length in zip(corner, tiles.tile, strict=True)
         )
         needed |= {row * tiles.columns + column for row in rows for column in columns}
-    return [tiles.stream(index) for index in sorted(needed)]
+    get = tiles.stream if isinstance(tiles, JpegTiles) else tiles.stored
+    return [get(index) for index in sorted(needed)]
 
 
 @contextmanager
-def decode(streams: list[bytes], shape: tuple[int, int]) -> Iterator[Iterator[np.ndarray]]:
-    tile = np.empty((*shape, 3), np.uint8)
-    yield (simplejpeg.decode_jpeg(stream, "RGB", buffer=tile) for stream in streams)
+def decode(streams: list[bytes], tiles: StoredTiles) -> Iterator[Iterator[np.ndarray]]:
+    tile = np.empty((*tiles.tile, 3), np.uint8)
+    if isinstance(tiles, JpegTiles):
+        yield (simplejpeg.decode_jpeg(stream, "RGB", buffer=tile) for stream in streams)
+    else:
+        yield (imagecodecs.jpeg2k_decode(stream, numthreads=1, out=tile) for stream in streams)
 
 
 @contextmanager
@@ -191,22 +226,6 @@ def copies(
         about = {"count": len(indices), "tile_px": side, "codec": "copy", "quality": 90}
         create_tiles(path, jpegs(), **about)
         yield iter(Shards(path / "pixels")[:]) if read else write()
-
-
-@contextmanager
-def theirs(
-    opened: Callable, slide: Path, spec: TileSpec, positions: np.ndarray, level: int
-) -> Iterator[Iterator[np.ndarray]]:
-    """As one writes it by hand: the region of a tile, without its alpha, averaged by area."""
-    with opened(slide) as file:
-        side = round(spec.tile_px * spec.scale / file.level_downsamples[level])
-        shape = (spec.tile_px, spec.tile_px)
-        origins_px0 = np.rint(positions * spec.scale).astype(int).tolist()
-        regions = (file.read_region((x, y), level, (side, side)) for y, x in origins_px0)
-        tiles = (cv2.cvtColor(np.asarray(region), cv2.COLOR_RGBA2RGB) for region in regions)
-        if side != spec.tile_px:
-            tiles = (cv2.resize(tile, shape, interpolation=cv2.INTER_AREA) for tile in tiles)
-        yield tiles
 
 
 def difference(tiles: list[np.ndarray], judged: list[np.ndarray]) -> tuple[str, str]:

@@ -72,6 +72,17 @@ def test_it_agrees_with_cv2_where_cv2_can_do_it():
     assert abs(resample(image, (0, 0), 2.3, (130, 130)).astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("factor", [1.25, 1.5, 1.6, 2.5, 3.0, 4.0, 7.0])
+def test_between_whole_pixels_it_is_the_same_mean(factor):
+    image = noise(300, 300)
+    whole = resample(image, (3, 5), factor, (40, 40))  # these end on whole pixels
+    assert abs(whole - brute(image, (3, 5), factor, (40, 40))).max() <= 0.5 + 1e-3
+    apart = resample(image, (3, 5 - factor / 4), factor, (40, 40))
+    assert abs(apart - brute(image, (3, 5 - factor / 4), factor, (40, 40))).max() <= 0.5 + 1e-3
+    inner = resample(image, (3, 5), factor, (39, 37))
+    assert (whole[:39, :37] != inner).mean() < 1e-3  # some of them do not: the other way
+
+
 def test_a_flat_colour_stays_that_colour():
     image = np.full((500, 500, 3), (201, 113, 7), np.uint8)
     assert (resample(image, (0.3, 0.7), 2.004, (200, 200)) == image[0, 0]).all()

@@ -1,14 +1,13 @@
-"""The JPEG tiles of one level of a TIFF slide: where they lie in the file, and their pixels."""
-
-import os
+"""Stored JPEG tiles of a TIFF slide, made into whole JPEGs and decoded by libjpeg-turbo."""
 
 import numpy as np
 import simplejpeg
 import tifffile
 
 from workflow.lib.slides.images import YX
+from workflow.lib.slides.stored_tiles import StoredTiles, tile_columns
 
-_JPEG, _RGB, _YCBCR, _CONTIGUOUS = 7, 2, 6, 1
+_JPEG, _RGB, _YCBCR = 7, 2, 6
 # The tile does not say its colours, the TIFF does: an Adobe segment, transform 0 = RGB, 1 = YCbCr.
 _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
 _SOI, _EOI, _SCAN, _COMMENT = b"\xff\xd8", b"\xff\xd9", 0xDA, 0xFE
@@ -16,23 +15,18 @@ _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
 _ALONE = {*range(0xC0), *range(0xD0, 0xDA), 0xFF}  # no length follows: out of place here
 
 
-class JpegTiles:
-    """Tiles of `tile` (height, width) px in rows of `columns`, read from an open file.
+class JpegTiles(StoredTiles):
+    """Tiles of JPEG in three colours: RGB, or YCbCr, which is then made RGB."""
 
-    Offsets and counts (N,) are arrays, 16 bytes a tile: a slide may have millions. It reads with
-    pread, so that the file has no place that others move.
-    """
+    decoder = "libjpeg-turbo"
 
-    def __init__(self, descriptor: int, page: tifffile.TiffPage, columns: int) -> None:
-        self._descriptor = descriptor
-        self._offsets = np.array(page.dataoffsets, np.int64)
-        self.counts = np.array(page.databytecounts, np.int64)
-        self.columns = columns
-        self.tile: YX = (page.tilelength, page.tilewidth)
-        colours = b"\x00" if page.photometric == _RGB else b"\x01"
+    def __init__(
+        self, descriptor: int, page: tifffile.TiffPage, columns: int, *, ycbcr: bool
+    ) -> None:
+        super().__init__(descriptor, page, columns)
+        colours = b"\x01" if ycbcr else b"\x00"
         tables = (page.jpegtables or _SOI + _EOI)[len(_SOI) : -len(_EOI)]
         self._head = _SOI + tables + _ADOBE + colours
-        self._most = 6 * self.tile[0] * self.tile[1] + (1 << 16)  # bytes; no JPEG takes more
         self._start = self._spliced = b""  # what the last tile began with, and what that became
 
     def decode(self, index: int, *, half: bool = False) -> np.ndarray | None:
@@ -68,34 +62,30 @@ class JpegTiles:
 
     def stream(self, index: int) -> bytes | None:
         """A tile as a JPEG that any decoder opens; None where there is none."""
-        count = int(self.counts[index])
-        if not 0 < count <= self._most:
+        data = self.stored(index)
+        if data is None:
             return None
-        try:
-            data = os.pread(self._descriptor, count, int(self._offsets[index]))
-            if len(data) != count:
-                return None
-            # Tiles mostly begin alike: that is looked at once.
-            if not self._start or not data.startswith(self._start):
+        # Tiles mostly begin alike: that is looked at once.
+        if not self._start or not data.startswith(self._start):
+            try:
                 self._start, self._spliced = splice(data, self._head, self.tile)
-        except (OSError, OverflowError, ValueError):
-            return None
+            except ValueError:
+                return None
         return self._spliced + data[len(self._start) :]
 
 
-def find_tiles(descriptor: int, page: tifffile.TiffPage, size: YX, tile: YX) -> JpegTiles | None:
-    """The tiles of a directory, where they are 8-bit JPEG of three colours and cover `size` px."""
-    rows, columns = (-(-side // length) for side, length in zip(size, tile, strict=True))
-    if (
-        (page.tilelength, page.tilewidth) != tile
-        or page.compression != _JPEG
-        or page.photometric not in (_RGB, _YCBCR)
-        or page.planarconfig != _CONTIGUOUS
-        or (page.samplesperpixel, page.bitspersample) != (3, 8)
-        or not len(page.dataoffsets) == len(page.databytecounts) == rows * columns
-    ):
+def find_jpegs(
+    descriptor: int, page: tifffile.TiffPage, size: YX, tile: YX, *, mislabelled: bool = False
+) -> JpegTiles | None:
+    """The tiles of a directory, where they are 8-bit JPEG of three colours and cover `size` px.
+
+    The TIFF says whether these are RGB or YCbCr; `mislabelled`, they are the other.
+    """
+    columns = tile_columns(page, size, tile)
+    if columns is None or page.compression != _JPEG or page.photometric not in (_RGB, _YCBCR):
         return None
-    return JpegTiles(descriptor, page, columns)
+    ycbcr = (page.photometric == _YCBCR) != mislabelled
+    return JpegTiles(descriptor, page, columns, ycbcr=ycbcr)
 
 
 def splice(data: bytes, head: bytes, tile: YX) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 """Resampling by area: every output pixel is the mean of what it covers, to any fraction."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -16,8 +17,8 @@ def resample(
 
     Output pixel (i, j) is the mean of `image` over the square of side `factor` whose corner is
     `start` + (i, j) * `factor`, both in px of `image`. With factor 1 and a whole `start` the pixels
-    come through unchanged. cv2's INTER_AREA gives the same, but only for a whole `start`, and
-    tiles that do not start on whole pixels would be displaced by up to half a pixel of the slide.
+    come through unchanged. OpenCV's INTER_AREA gives the same in less time, but only where it
+    starts and ends on whole pixels: other tiles would be displaced by up to half of one.
 
     Raises ValueError when `image` does not reach as far.
     """
@@ -26,7 +27,7 @@ def resample(
         end > side + 1e-6 for end, side in zip(ends, image.shape[:2], strict=True)
     ):
         raise ValueError(f"an image of {image.shape[:2]} px ends before {start} to {ends}")
-    if factor == 1 and all(float(begin).is_integer() for begin in start):
+    if factor == 1 and _whole(start):
         top, left = (int(begin) for begin in start)
         return image[top : top + shape[0], left : left + shape[1]].copy()
     first = [math.floor(begin) for begin in start]
@@ -34,6 +35,8 @@ def resample(
     image = image[first[0] : last[0], first[1] : last[1]]
     if factor == 2 and image.shape[:2] == (2 * shape[0], 2 * shape[1]):
         return halve(image)
+    if factor > 1 and _whole(start) and _whole(ends):
+        return cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
     down, across = (
         _weights(begin - whole, factor, length, side)
         for begin, whole, length, side in zip(start, first, shape, image.shape[:2], strict=True)
@@ -44,9 +47,9 @@ def resample(
     for left in range(0, width, COLUMNS):
         part = image[:, left : left + COLUMNS].reshape(height, -1).astype(np.float32)
         rows = (down @ part).reshape(shape[0], -1, 3)
-        turned[left : left + COLUMNS] = cv2.transpose(rows).reshape(-1, shape[0], 3)
+        cv2.transpose(rows, turned[left : left + COLUMNS])
     mean = across @ turned.reshape(width, -1)
-    pixels = np.rint(mean, out=mean).astype(np.uint8).reshape(shape[1], shape[0], 3)
+    pixels = cv2.convertScaleAbs(mean).reshape(shape[1], shape[0], 3)  # rounded, ties to even
     return cv2.transpose(pixels).reshape(*shape, 3)
 
 
@@ -59,6 +62,10 @@ def halve(image: np.ndarray) -> np.ndarray:
     odd = np.subtract(up, down, out=down)
     odd &= up
     return np.subtract(up, odd, out=up)
+
+
+def _whole(places: Sequence[float]) -> bool:
+    return all(float(place).is_integer() for place in places)
 
 
 def _weights(start: float, factor: float, length: int, side: int) -> csr_array:

@@ -18,6 +18,8 @@ _UNASSOCIATED_ALPHA, _ASSOCIATED_ALPHA = 2, 1
 class TiffFile:
     """One open TIFF with the calls of the other slide files; stored tiles are decoded one by one.
 
+    `pages` are the directories of its levels, those of SubIFDs included.
+
     Raises Quarantine: E_FORMAT when damaged or cut, E_ZSTACK for stacks, E_MODALITY for anything
     but 8-bit colour (8-bit grey only with `allow_grey`), E_DIM for strips too large to decode.
     """
@@ -38,12 +40,12 @@ class TiffFile:
         try:
             series = max(self._tiff.series, key=lambda found: found.keyframe.imagewidth)
             _check_axes(path.name, series, allow_grey)
-            self._pages = [level.keyframe for level in series.levels]
+            self.pages = [level.keyframe for level in series.levels]
             self.vendor = "ome-tiff" if self._tiff.is_ome else "tiff"
-            self.sizes = tuple((page.imagelength, page.imagewidth) for page in self._pages)
-            self.tile_shapes = tuple(_tile_shape(page) for page in self._pages)
+            self.sizes = tuple((page.imagelength, page.imagewidth) for page in self.pages)
+            self.tile_shapes = tuple(_tile_shape(page) for page in self.pages)
             self.pixel_sizes = self._pixel_sizes()
-            _check_pages(path.name, self._pages, self.tile_shapes, path.stat().st_size)
+            _check_pages(path.name, self.pages, self.tile_shapes, path.stat().st_size)
         except Quarantine:
             self.close()
             raise
@@ -72,7 +74,7 @@ class TiffFile:
         self._tiff.close()
 
     def _pixel_sizes(self) -> list:
-        page = self._pages[0]
+        page = self.pages[0]
         x, y = page.get_resolution()
         found = [
             from_ome(self._tiff.ome_metadata, page.imagewidth) if self._tiff.is_ome else None,
@@ -87,7 +89,7 @@ class TiffFile:
         if (level, index) in self._cache:
             self._cache.move_to_end((level, index))
             return self._cache[level, index]
-        tile = self._decode(self._pages[level], index)
+        tile = self._decode(self.pages[level], index)
         # Parts of a tile beyond the border of the slide are filler, not pixels.
         height, width = self.sizes[level]
         tile_height, tile_width = self.tile_shapes[level]

@@ -1,7 +1,8 @@
-"""Tiled JPEG slides (Aperio, generic TIFF) decoded from the bytes of their tiles, past OpenSlide.
+"""Tiled slides decoded from the bytes of their tiles, past the library that opened them.
 
-OpenSlide opens the file, says what it is, and stays the judge: what is not plainly a whole stored
-JPEG tile is read by it, and a level whose pixels differ from its own is left to it.
+That is OpenSlide (Aperio, Philips, generic TIFF), or tifffile (OME-TIFF). It says what the slide
+is and stays the judge: what is not plainly a whole stored tile is read by it, and a level whose
+pixels differ from its own is left to it.
 """
 
 import os
@@ -11,15 +12,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tifffile
 
 from workflow.lib.slides.images import YX, overlap
-from workflow.lib.slides.jpeg_tiles import JpegTiles, find_tiles
+from workflow.lib.slides.jpeg2000_tiles import Jpeg2000Tiles
+from workflow.lib.slides.jpeg_tiles import JpegTiles
+from workflow.lib.slides.judgement import agreeing_levels, nearness
 from workflow.lib.slides.openslides import OpenSlideFile
 from workflow.lib.slides.resampling import halve
+from workflow.lib.slides.tiffs import TiffFile
 
 _CACHE_BYTES = 128 << 20  # two rows of tiles of a slide 80,000 px wide
-_VENDORS = {"aperio", "generic-tiff"}  # elsewhere tiles overlap, or levels are cropped
+# Of OpenSlide, and of tifffile the last; elsewhere tiles overlap.
+_VENDORS = {"aperio", "generic-tiff", "philips", "ome-tiff"}
 
 
 class TiledTiffFile:
@@ -33,11 +37,11 @@ class TiledTiffFile:
     def __init__(
         self,
         descriptor: int,
-        judge: OpenSlideFile,
-        levels: dict[int, JpegTiles],
+        judge: OpenSlideFile | TiffFile,
+        levels: dict[int, JpegTiles | Jpeg2000Tiles],
         scaled: frozenset[int] = frozenset(),
     ) -> None:
-        self.backend = "libjpeg-turbo"
+        self.backend = next(iter(levels.values())).decoder
         self.vendor, self.sizes, self.tile_shapes = judge.vendor, judge.sizes, judge.tile_shapes
         self.background, self.magnification = judge.background, judge.magnification
         self.pixel_sizes, self.fluorescence = judge.pixel_sizes, judge.fluorescence
@@ -72,7 +76,7 @@ class TiledTiffFile:
     @property
     def jpeg_levels(self) -> frozenset[int]:
         """The levels of which `read_jpeg` may give tiles."""
-        return frozenset(self._levels)
+        return frozenset(i for i, tiles in self._levels.items() if isinstance(tiles, JpegTiles))
 
     def read_jpeg(self, origin_px: YX, level: int) -> tuple[bytes, np.ndarray] | None:
         """The stored tile that begins at `origin_px` of the level, see `SlideReader.read_jpeg`."""
@@ -135,11 +139,12 @@ class TiledTiffFile:
             self._cache.move_to_end(key)
             return self._cache[key]
         scaled = half and level in self._scaled
-        tile = self._levels[level].decode(index, half=scaled)
+        tiles = self._levels[level]
+        tile = tiles.decode(index, half=True) if scaled else tiles.decode(index)
         if tile is None:
             return None
         if scaled:
-            self.backend = "libjpeg-turbo at half size"
+            self.backend = f"{tiles.decoder} at half size"
         elif half:
             tile = halve(tile)
         self._cache[key] = tile
@@ -150,24 +155,23 @@ class TiledTiffFile:
 
 
 def read_directly(path: Path, file: object, *, half_db: float = 0) -> object:
-    """`file`, or its fast reading where it is a slide of OpenSlide with levels of JPEG tiles.
+    """`file`, or its fast reading where it is a slide of JPEG or JPEG 2000 tiles.
 
     Either way it is the caller's to close, and closes `file`. Which of the two it is, is decided
-    here and once: some stored tiles of each level are compared with the pixels of OpenSlide. Where
+    here and once: some stored tiles of each level are compared with the pixels of `file`. Where
     they are decoded at half their size and come as near as `half_db` (PSNR) to their mean, all of
     the level are; 0 = none are.
     """
-    if not isinstance(file, OpenSlideFile) or file.vendor not in _VENDORS:
+    if not isinstance(file, OpenSlideFile | TiffFile) or file.vendor not in _VENDORS:
         return file
     descriptor = -1
     try:
         descriptor = os.open(path, os.O_RDONLY)
-        levels = {
-            level: tiles
-            for level, tiles in _stored(path, descriptor, file).items()
-            if _agree(tiles, level, file)
+        levels = agreeing_levels(path, descriptor, file)
+        jpegs = {
+            i: tiles for i, tiles in levels.items() if half_db and isinstance(tiles, JpegTiles)
         }
-        scaled = frozenset(i for i in levels if half_db and _nearness(levels[i]) >= half_db)
+        scaled = frozenset(i for i, tiles in jpegs.items() if nearness(tiles) >= half_db)
     except Exception:  # tifffile meets damage with every kind of error
         levels = {}
     if levels:
@@ -184,67 +188,3 @@ def whole_px(origin_px0: YX, sizes: tuple[YX, ...], level: int) -> YX | None:
     """
     (y, x), step = origin_px0, sizes[0][0] // sizes[level][0]
     return None if y % step or x % step else (y // step, x // step)
-
-
-def _stored(path: Path, descriptor: int, file: OpenSlideFile) -> dict[int, JpegTiles]:
-    """The JPEG tiles of each level that has them."""
-    found = {}
-    with tifffile.TiffFile(path) as tiff:
-        pages = [page for page in tiff.pages if page.is_tiled]
-        for level, (size, tile) in enumerate(zip(file.sizes, file.tile_shapes, strict=True)):
-            step = max(file.sizes[0][0] // size[0], 1)
-            if file.sizes[0] != (step * size[0], step * size[1]):
-                continue  # OpenSlide blends nearly everywhere
-            # Sizes tell levels apart; where they do not, nobody but OpenSlide knows.
-            fits = [p for p in pages if (p.imagelength, p.imagewidth) == size]
-            if len(fits) == 1 and (tiles := find_tiles(descriptor, fits[0], size, tile)):
-                found[level] = tiles
-    return found
-
-
-def _agree(tiles: JpegTiles, level: int, judge: OpenSlideFile) -> bool:
-    """Whether tiles look as the judge shows them."""
-    found = [_agrees(tiles, index, level, judge) for index in _chosen(tiles)]
-    return True in found and False not in found
-
-
-def _chosen(tiles: JpegTiles) -> list[int]:
-    """Up to three stored tiles: those of most bytes have most to compare."""
-    order = np.argsort(tiles.counts, kind="stable")
-    stored = order[tiles.counts[order] > 0]
-    places = {(len(stored) - 1) * i // 4 for i in (2, 3, 4)} if len(stored) else ()
-    return [int(stored[place]) for place in sorted(places)]
-
-
-def _nearness(tiles: JpegTiles) -> float:
-    """The lowest PSNR in dB of a tile decoded at half its size, against the mean of 2 x 2 px."""
-    if tiles.tile[0] % 2 or tiles.tile[1] % 2:
-        return 0.0
-    pairs = [[tiles.decode(i, half=half) for half in (False, True)] for i in _chosen(tiles)]
-    return min(
-        (
-            cv2.PSNR(halve(whole), half)
-            for whole, half in pairs
-            if not (whole is None or half is None)
-        ),
-        default=0.0,
-    )
-
-
-def _agrees(tiles: JpegTiles, index: int, level: int, judge: OpenSlideFile) -> bool | None:
-    """Whether a tile is decoded as the judge decodes it; None where either cannot."""
-    tile, places = tiles.decode(index), divmod(index, tiles.columns)
-    if tile is None:
-        return None
-    size, step = judge.sizes[level], judge.sizes[0][0] // judge.sizes[level][0]
-    corner = [place * side for place, side in zip(places, tiles.tile, strict=True)]
-    height, width = (
-        min(side, whole - start)
-        for side, whole, start in zip(tiles.tile, size, corner, strict=True)
-    )
-    try:
-        rgba = judge.read((corner[0] * step, corner[1] * step), (height, width), level)
-    except Exception:  # whatever it is, reading that tile will say so again
-        return None
-    same = np.array_equal(rgba[..., :3], tile[:height, :width])
-    return bool(same and (rgba[..., 3] == 255).all())
