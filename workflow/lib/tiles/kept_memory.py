@@ -1,8 +1,8 @@
 """Memory that a process keeps from one batch to the next, in place of asking the kernel anew.
 
 glibc maps every block above 32 MB by itself and gives it back at once. The activations of a batch
-are such blocks: for each the kernel finds and clears thousands of pages again, which took as many CPU
-seconds of SqueezeNet as its arithmetic (docs/decisions/encoding.md).
+are such blocks: for each the kernel finds and clears thousands of pages again, which took as many
+CPU seconds of SqueezeNet as its arithmetic (docs/decisions/encoding.md).
 """
 
 import ctypes
