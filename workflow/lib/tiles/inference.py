@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from workflow.lib.tiles.kept_memory import kept_memory
+from workflow.lib.tiles.kept_memory import give_back, kept_memory
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ def infer(
     spans = [range(start, min(start + batch, count)) for start in range(0, count, batch)]
     with kept_memory(device):
         for span, pixels in read_ahead(read, spans):
+            if len(span) < batch:  # the last one, with blocks of other sizes
+                give_back()
             with torch.inference_mode():  # not around the yield: it would reach into the caller
                 given = [to_input(pixels, device)]
                 if beside:

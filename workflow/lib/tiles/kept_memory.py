@@ -40,7 +40,7 @@ def _kept() -> Iterator[None]:
         _holders[0] -= 1
         if not _holders[0]:
             _tell(PLAIN)
-            _trim()
+            give_back()
 
 
 def _tell(options: dict[int, int]) -> None:
@@ -50,6 +50,7 @@ def _tell(options: dict[int, int]) -> None:
             library.mallopt(option, value)
 
 
-def _trim() -> None:
+def give_back() -> None:
+    """Give what is free to the kernel, so that blocks of another size do not come on top of it."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
