@@ -11,15 +11,22 @@ pass of the same engine, and to that of eager float32. `own` counts the CPU seco
 that computes alone, without the reading on another core: with --threads 1 it is the ratio to trust
 on a busy machine, but for engines with threads of their own. `cosine` is the least of any tile to
 eager float32. OpenVINO and ONNX Runtime take part where they are installed, bf16 where the hardware
-has it, several GPUs not at all: each has jobs of its own.
+has it, several GPUs not at all: each has jobs of its own. `from-to` is the least and the most of
+the images/CPU s of the turns.
+
+With --compiling N a second table has the seconds until the first batch is computed of N processes
+one after the other, with one cache: the first compiles, the others load what it left.
 """
 
 import argparse
+import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +41,7 @@ from workflow.lib.jobs.devices import choose_precision, prepare
 from workflow.lib.networks.encoders import Encoder, build_encoder, extract
 from workflow.lib.networks.forward import ENGINES, Forward
 from workflow.lib.tiles.inference import to_input
+from workflow.lib.tiles.kept_memory import kept_memory
 from workflow.lib.tiles.stores import Tiles, append_rows, create_group, create_rows
 
 NETWORKS = ("squeezenet1_1", "resnet50", "vit_small_patch16_224")
@@ -43,9 +51,10 @@ LIMIT, STAGE = "forward", "stage"
 PLAIN = ("eager fp32", LIMIT)
 CLOCKS = {"wall": time.perf_counter, "CPU": time.process_time, "own": time.thread_time}
 HEAD = (
-    *("network", "engine", "what", "images/wall s", "images/CPU s"),
+    *("network", "engine", "what", "images/wall s", "images/CPU s", "from-to"),
     *("of its forward: wall", "CPU", "own", "of eager fp32: wall", "CPU", "first s", "cosine"),
 )
+COMPILING = ("network", "precision", "process", "wall s", "CPU s")
 TEXTS = (0, 1, 2)  # columns; the others are numbers
 Way = Callable[[], torch.Tensor]  # computes the features of all tiles
 
@@ -72,7 +81,12 @@ def main() -> None:
     parser.add_argument("--codec", choices=["lossless", "jpeg"], default="jpeg")
     parser.add_argument("--checkpoint", default="random")
     parser.add_argument("--weights", type=Path, help="the folder of a checkpoint's file")
+    parser.add_argument("--compiling", type=int, default=0, help="processes; see above")
+    parser.add_argument("--compile", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.compile:
+        print(json.dumps(compile_once(*given.compile, given)))
+        return
     if given.tiles % given.batch:
         parser.error("--tiles is no multiple of --batch")
     table = [HEAD]
@@ -84,6 +98,42 @@ def main() -> None:
             ways = make_ways(network, Tiles(folder / "tiles.zarr"), folder, given)
             table += rows(network, time_ways(ways, given.rounds), given.tiles)
     print_table(table, texts=TEXTS)
+    if given.compiling:
+        print()
+        print_table([COMPILING, *compiling(given)], texts=TEXTS)
+
+
+def compiling(given: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    """Rows of COMPILING: processes of each network and precision that share a new cache."""
+    precisions = dict.fromkeys(("fp32", choose_precision("bf16", prepare("cpu", threads=1))))
+    for network in given.networks:
+        for precision in precisions:
+            with tempfile.TemporaryDirectory(prefix="compiled-") as cache:
+                for process in range(given.compiling):
+                    own = ("--compile", network, precision, "--batch", str(given.batch))
+                    own += ("--tile-px", str(given.tile_px), "--threads", str(given.threads))
+                    command = [sys.executable, __file__, *own, "--device", "cpu"]
+                    there = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache}
+                    done = subprocess.run(command, env=there, stdout=subprocess.PIPE, check=True)
+                    seconds = (f"{each:.1f}" for each in json.loads(done.stdout.splitlines()[-1]))
+                    yield (network, precision, "compiles" if not process else "loads", *seconds)
+
+
+def compile_once(network: str, precision: str, given: argparse.Namespace) -> tuple[float, float]:
+    """Wall and CPU seconds, without imports and weights, until a whole batch is computed."""
+    device = prepare(given.device, threads=given.threads)
+    made = build_encoder(network, checkpoint=given.checkpoint, weights=given.weights, seed=0)
+    made.to(device, memory_format=torch.channels_last)
+    tiles = to_input(np.zeros((given.batch, given.tile_px, given.tile_px, 3), np.uint8), device)
+    wall, cpu = time.perf_counter(), sum(os.times()[:4])
+    forward = Forward(
+        made, engine="compiled", precision=precision, batch=given.batch, device=device
+    )
+    with torch.inference_mode():
+        forward(tiles)
+    if forward.engine != "compiled":
+        raise SystemExit(f"{network} cannot be compiled here")
+    return time.perf_counter() - wall, sum(os.times()[:4]) - cpu
 
 
 def make_ways(
@@ -142,7 +192,8 @@ def time_ways(ways: dict[tuple[str, str], Way], rounds: int) -> dict[tuple[str, 
     """Each way `rounds` times in turns, after a first turn that loads, compiles and compares."""
     seconds = {way: {clock: [] for clock in CLOCKS} for way in ways}
     first, features = {}, {}
-    with torch.inference_mode():
+    # The limit has the memory of the stage, which would win by that alone.
+    with kept_memory(torch.device("cpu")), torch.inference_mode():
         for turn in range(1 + rounds):
             for way, call in ways.items():
                 begun = {name: clock() for name, clock in CLOCKS.items()}
@@ -167,6 +218,8 @@ def rows(network: str, timed: dict[tuple[str, str], Timed], count: int) -> list[
 
         taken = [statistics.median(it.seconds[clock]) for clock in ("wall", "CPU")]
         speeds = [f"{count / seconds:.3g}" for seconds in taken]
+        ends = [count / end(it.seconds["CPU"]) for end in (max, min)]
+        speeds.append("-".join(f"{end:.3g}" for end in ends))
         own = ["wall", "CPU"] if title.split()[0] in OWN_THREADS else ["wall", "CPU", "own"]
         of_own = [ratio(timed[title, LIMIT], clock) for clock in own] + [""] * (3 - len(own))
         of_plain = [ratio(plain, clock) for clock in ("wall", "CPU")]

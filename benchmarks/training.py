@@ -5,8 +5,9 @@
 A case is lesson:backbone:tile_px:batch. The lessons are those of train_classifier (frozen: only the
 head learns) and train_negev, in the loop that they train in, on tiles drawn into stores of a
 temporary folder and with random weights. All ways of a case take turns; medians are shown. Tiles
-are read while a step is computed: `waits` is what is left of it. The limit is the step on tensors
-that are in memory already.
+are read while a step is computed: `waits %` is what is left of it, of the time of all steps by the
+wall clock whatever the others are by, as the log of a training has it. The limit is the step on
+tensors that are in memory already.
 """
 
 import argparse
@@ -110,7 +111,7 @@ def compare(folder: Path, case: str, given: argparse.Namespace) -> list[tuple[st
             extra = way.first - step
             cost = (f"{extra:.1f}", pays(extra, usual=usual, step=step))
         shown = [f"{way.median(part):.3g}" if part in way.seconds else "" for part in PARTS]
-        waits = f"{100 * way.median('waits') / step:.1f}"
+        waits = f"{100 * way.waited():.1f}"
         ratios = (f"{step / limit:.2f}", f"{usual / step:.2f}")
         rows.append((case, name, f"{step:.3g}", waits, *shown, *ratios, *cost))
     for row in rows:

@@ -1,6 +1,7 @@
 """The ways to compute the steps of training.py: what each changes, and a clock at their parts."""
 
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
@@ -21,7 +22,8 @@ class Way:
     """One way to compute the steps of a case: its lesson, and how long they take.
 
     patches: what replaces functions of the lesson's module while it runs
-    seconds: of every step but the first of a turn: the "step", what it "waits", and its parts
+    seconds: of every step but the first of a turn: the "step" and its parts, by `clock`
+    waits, walls: of the same steps by the wall clock: until the tiles are there, and all of it
     first: of the very first step, in which networks are compiled
     """
 
@@ -36,7 +38,8 @@ class Way:
         self.lesson, self.groups, self.module, self.device = lesson, groups, module, device
         self.clock = clock
         self.patches: dict[str, Callable] = {}
-        self.seconds: dict[str, list[float]] = {"step": [], "waits": [], "reading": []}
+        self.seconds: dict[str, list[float]] = {"step": [], "reading": []}
+        self.waits, self.walls = [], []
         self.first: float | None = None
         self.spent: dict[str, float] = {}
 
@@ -55,18 +58,20 @@ class Way:
         steps = seed_lessons.read_ahead(read, batches)
         for index in range(len(batches)):
             self.spent = dict.fromkeys(self.spent, 0.0)
-            begun = self.clock()
+            begun, asked = self.clock(), time.perf_counter()
             found = next(steps)
-            waits = self.clock() - begun
+            waits, waited = self.clock() - begun, time.perf_counter() - asked
             yield found
-            step = self.now() - begun
+            step, wall = self.now() - begun, time.perf_counter() - asked
             if self.first is None:
                 self.first = step
             if index:
-                spent = self.spent | {"step": step, "waits": waits}
+                spent = self.spent | {"step": step}
                 inside = sum(spent.get(part, 0.0) for part in ("preparing", "encoder"))
                 for part, value in (spent | {"learning": step - waits - inside}).items():
                     self.seconds.setdefault(part, []).append(value)
+                self.waits.append(waited)
+                self.walls.append(wall)
 
     def read(self, call: Callable) -> Callable:
         """`call`, each time of which counts as one of "reading": it is in another thread."""
@@ -90,6 +95,10 @@ class Way:
             return found
 
         return wrapped
+
+    def waited(self) -> float:
+        """The share of all steps that passes before their tiles are there, as trainings log it."""
+        return sum(self.waits) / sum(self.walls)
 
     def median(self, part: str) -> float:
         return statistics.median(self.seconds[part])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from workflow.lib.tiles import inference
 from workflow.lib.tiles.inference import check_tiles, infer, read_ahead, to_input
 
 CPU = torch.device("cpu")
@@ -25,6 +26,14 @@ def test_every_row_comes_once_and_in_order(count, batch):
     found = run(lambda x: x[:, 0, 0, 0] * 255, count, batch)
     assert np.concatenate([[], *(values for _, values in found)]) == pytest.approx(range(count))
     assert [i for rows, _ in found for i in range(rows.start, rows.stop)] == list(range(count))
+
+
+@pytest.mark.parametrize(("count", "times"), [(4, 0), (5, 1), (1, 1)])
+def test_memory_is_given_back_before_a_batch_of_another_size(monkeypatch, count, times):
+    given = []
+    monkeypatch.setattr(inference, "give_back", lambda: given.append(1))
+    run(lambda x: x[:, 0, 0, 0], count, 2)
+    assert len(given) == times
 
 
 def test_a_batch_that_does_not_fit_is_halved(caplog):

@@ -21,7 +21,7 @@ from workflow.lib.clusters.clusters import by_size
 from workflow.lib.clusters.monitors import Watched
 from workflow.lib.clusters.pseudo_labels import changed
 from workflow.lib.networks import resuming
-from workflow.lib.networks.fitting import derive_seed
+from workflow.lib.networks.fitting import derive_seed, within_memory
 from workflow.lib.tiles.bags import TileBag
 from workflow.lib.tiles.inference import embed_rows, read_ahead, to_input
 
@@ -179,6 +179,7 @@ class Course:
             raise ValueError(f"{said} slides, or lower train_dcec.learning_rate")
 
 
+@within_memory()
 def train(
     course: Course,
     *,

@@ -26,7 +26,7 @@ from workflow.lib.clusters.monitors import Watched
 from workflow.lib.clusters.pseudo_labels import changed, uniform_order, why_to_stop
 from workflow.lib.jobs.devices import mixed
 from workflow.lib.networks import resuming
-from workflow.lib.networks.fitting import derive_seed, full_batches, set_momentum
+from workflow.lib.networks.fitting import derive_seed, full_batches, set_momentum, within_memory
 from workflow.lib.tiles.augmentation import augment
 from workflow.lib.tiles.bags import TileBag
 from workflow.lib.tiles.inference import embed_rows, read_ahead, to_input
@@ -155,6 +155,7 @@ class Course:
         return torch.Generator().manual_seed(derive_seed(self.seed, *parts))
 
 
+@within_memory()
 def learn(course: Course, *, rounds: int, stop: dict, work: Path, key: str) -> dict:
     """Train `course.network` in place, leave it with the weights of the round kept, and tell.
 

@@ -7,7 +7,8 @@ state there is to save is the network's and the optimiser's.
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +58,25 @@ class Lesson(Protocol):
         """The slides that validation tiles are from."""
 
 
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Around a training, or on one: MemoryError with the remedy when a GPU has no room for a step.
+
+    A batch is not halved as it is where nothing is learnt (lib/tiles/inference.py): with another
+    batch a network learns something else, and that is for people to decide.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MemoryError(
+            f"a training step does not fit on the GPU ({said}); lower the batch_size of this "
+            "training (of train_aggregator: max_tiles) and run again: it is part of what is "
+            "learnt, so it is not lowered by itself, and the training begins anew with it"
+        ) from error
+
+
+@within_memory()
 def fit(
     lesson: Lesson,
     groups: Sequence[dict],
@@ -84,7 +104,8 @@ def fit(
     whether validation chose it}.
 
     Raises ValueError, naming the slides, when a loss or a gradient is not finite; no weights of
-    that epoch are written anywhere. Raises resuming.Stopped when it was asked to end.
+    that epoch are written anywhere. Raises resuming.Stopped when it was asked to end, MemoryError
+    where a step does not fit on the GPU.
     """
     model = lesson.model
     optimiser = torch.optim.AdamW([{**group, "lr": group["peak"]} for group in groups])

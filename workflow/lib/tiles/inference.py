@@ -9,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from workflow.lib.tiles.kept_memory import give_back, kept_memory
+
 log = logging.getLogger(__name__)
 
 Indices = TypeVar("Indices")  # tile indices in any form that the reader takes
@@ -33,13 +35,17 @@ def infer(
     beside(rows) gives a tensor (B, ...) of those tiles that the network takes as well.
     """
     spans = [range(start, min(start + batch, count)) for start in range(0, count, batch)]
-    for span, pixels in read_ahead(read, spans):
-        with torch.inference_mode():  # not around the yield: it would reach into the caller
-            given = [to_input(pixels, device)]
-            if beside:
-                given.append(beside(slice(span.start, span.stop)).to(device))
-            output = _halving(network, *given)
-        yield slice(span.start, span.stop), output.float().cpu().numpy()
+    with kept_memory(device):
+        for span, pixels in read_ahead(read, spans):
+            if len(span) < batch:  # the last one, with blocks of other sizes
+                give_back()
+            with torch.inference_mode():  # not around the yield: it would reach into the caller
+                given = [to_input(pixels, device)]
+                if beside:
+                    given.append(beside(slice(span.start, span.stop)).to(device))
+                output = _halving(network, *given)
+                del given  # its memory is that of the next
+            yield slice(span.start, span.stop), output.float().cpu().numpy()
 
 
 def embed_rows(
