@@ -54,13 +54,14 @@ def test_of(named: str) -> str:
     return named if "::" in named else SHOWN_BY.get(named, OF_SLIDES)
 
 
-def belongs(row: Row, node: str, case: dict | None) -> bool:
-    """Whether a test, of one case of a file or of none, is a case of the row."""
+def belongs(row: Row, node: str, case: object) -> bool:
+    """Whether a test is a case of the row; case: what it is called with, or None."""
     test = node.partition("[")[0]
     if test in row.named:
         return True
     files = [named for named in row.named if "::" not in named]
-    return bool(case) and case["row"] == row.number and test in map(test_of, files)
+    of_row = isinstance(case, dict) and case.get("row") == row.number
+    return of_row and test in map(test_of, files)
 
 
 class Tally:

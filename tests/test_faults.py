@@ -53,6 +53,7 @@ def test_cases_are_told_by_row():
         f"{OF_SLIDES}[c]": ({"row": 2}, "passed"),
         "tests/test_x.py::test_both[1]": (None, None),
         "tests/test_x.py::test_both_and_more": (None, "passed"),
+        "tests/test_y.py::test_another[leak]": ({"leak": "of no row"}, "passed"),
     }
     items = [
         SimpleNamespace(nodeid=node, callspec=SimpleNamespace(params={"case": case}))
