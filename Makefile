@@ -4,6 +4,7 @@
 # make doctor CONFIG=file        is everything there that a study needs? what to type where not
 # make explain                   what would run, why, and what it costs: hours, disk, memory
 # make compare A=results/x B=results/y   how two studies of the same slides differ
+# make faults ROWS="1-28 34"      the list of faults, with cases run and passed by row (all, without ROWS)
 # make test-nightly              20,000 slides damaged at random; SEEDS=200000 for more
 # make test-slurm                a study through a real Slurm on this host; COHORT=demo for the demo
 # make audit                     are holes known in what is installed? (needs the network)
@@ -24,8 +25,9 @@ PROFILE ?=
 KILLS ?=
 SEED ?=
 SEEDS ?= 20000
+ROWS ?=
 
-.PHONY: env demo run new-study doctor compare view test test-all test-nightly test-slurm soak lint audit explain verify repair docs clean
+.PHONY: env demo run new-study doctor compare view test test-all faults test-nightly test-slurm soak lint audit explain verify repair docs clean
 
 env: .venv/ready demo
 
@@ -54,13 +56,16 @@ view: .venv/ready
 	$(BIN)/python -m workflow.tools.view results/$(STUDY) $(if $(SLIDES),--slides $(SLIDES)) $(ARGS)
 
 # A worker a core: threads of several workers would wait for each other.
-test test-all: export OMP_NUM_THREADS := 1
+test test-all faults: export OMP_NUM_THREADS := 1
 
 test: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow and not slurm" $(TESTS)
 
 test-all: env
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slurm" $(TESTS)
+
+faults: env
+	$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 test-nightly: env
 	MICROTOME_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(CORES) tests/test_cases.py -k "any_bytes or random_damage"

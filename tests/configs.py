@@ -40,6 +40,18 @@ def edited(**changes) -> dict:
     return config
 
 
+def cases(name: str) -> list[dict]:
+    """What stands in a file of tests/cases/configs."""
+    return load(f"tests/cases/configs/{name}.yaml")
+
+
+def damaged(case: dict) -> dict:
+    """The defaults as a case of tests/cases/configs edits them."""
+    changes = copy.deepcopy(case.get("edit", {}))
+    config = edited(**{path.replace(".", "__"): value for path, value in changes.items()})
+    return {key: value for key, value in config.items() if key != case.get("without")}
+
+
 def keys(section: dict, prefix: str = "") -> dict[str, dict]:
     """Dotted path -> schema of every key, sections included."""
     found = {}

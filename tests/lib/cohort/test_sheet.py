@@ -16,6 +16,7 @@ from workflow.lib.cohort.sheet import SheetError, Slide, read_sheet, read_slides
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "../shared/data"
 CLASSES = ["normal", "tumour"]
+REFUSED = yaml.safe_load((ROOT / "tests/cases/sheets/refused.yaml").read_text())
 
 
 def write(folder: Path, *rows: str, header: str = "slide path patient label", end: str = "\n"):
@@ -134,157 +135,10 @@ def test_read_slides_reads_what_read_sheet_accepted_even_when_files_left(tmp_pat
         read_slides(path, labelled=True)
 
 
-BAD_ROWS = {
-    "id with a path": ("../x a.svs p1 normal", "slide '../x' is not an id"),
-    "id with a slash": ("/x a.svs p1 normal", "slide '/x' is not an id"),
-    "id with a command": ("$(touch) a.svs p1 normal", "is not an id"),
-    "id with a semicolon": ("x;y a.svs p1 normal", "is not an id"),
-    "id like an option": ("-rf a.svs p1 normal", "is not an id"),
-    "id like a wildcard": ("{s} a.svs p1 normal", "is not an id"),
-    "id of 101 letters": (f"{'x' * 101} a.svs p1 normal", "is not an id"),
-    "id with an accent": ("é a.svs p1 normal", "is not an id"),
-    "id of an index": ("x.JSON a.svs p1 normal", "is not an id"),
-    "no id": (" a.svs p1 normal", "slide '' is not an id"),
-    "no path": ("x  p1 normal", "path is empty"),
-    "no file": ("x nowhere.svs p1 normal", "path 'nowhere.svs' is not a file"),
-    "a folder": ("x . p1 normal", "path '.' is not a file"),
-    "a NUL": ("x \0 p1 normal", "path '\\x00' is not a file"),
-    "no patient": ("x a.svs  normal", "patient is empty"),
-    "zero-width space": ("x a.svs p\u200b1 normal", "patient 'p\\u200b1' holds invisible"),
-    "no label": ("x a.svs p1 ", "label is empty; write one of normal, tumour"),
-    "unknown label": ("x a.svs p1 tumor", "label 'tumor' is not in labels.classes (normal,"),
-    "ragged": ("x a.svs p1", "3 cells under 4 columns"),
-    "open quote": ('"x a.svs p1 normal', "cannot be read as cells"),
-}
-
-
-@pytest.mark.parametrize("row, said", BAD_ROWS.values(), ids=BAD_ROWS)
-def test_refuses_row(tmp_path, row, said):
-    lines = faults(write(tmp_path, *GOOD[:1], "ok c.svs p3 tumour", row))
-    about = [line for line in lines if line.startswith("line 4: ")]
-    assert any(said in line for line in about), lines
-    assert all(line.startswith("line 4: ") or "already" in line for line in lines)
-
-
-BAD_CELLS = {
-    "mpp of zero": ("mpp", "0", "mpp '0' is not a number above 0"),
-    "negative mpp": ("mpp", "-0.5", "mpp '-0.5'"),
-    "mpp that is no number": ("mpp", "nan", "mpp 'nan'"),
-    "endless mpp": ("mpp", "1e999", "mpp '1e999'"),
-    "decimal comma": ("mpp", "0,25", "mpp '0,25' is not a number above 0; write um per pixel"),
-    "unknown split": ("split", "testing", "split 'testing' is not known; write train, val, test"),
-    "negative fold": ("fold", "-1", "fold '-1' is not a number"),
-    "fold of a half": ("fold", "0.5", "fold '0.5' is not a number"),
-    "short checksum": ("sha256", "abc", "sha256 'abc' is not 64 hexadecimal digits"),
-    "no mask": ("mask", "m.png", "mask 'm.png' is not a file"),
-    "no points": ("points", "p.tsv", "points 'p.tsv' is not a file"),
-    "no tissue": ("tissue", "t.geojson", "tissue 't.geojson' is not a file"),
-}
-
-
-@pytest.mark.parametrize("column, cell, said", BAD_CELLS.values(), ids=BAD_CELLS)
-def test_refuses_cell(tmp_path, column, cell, said):
-    rows = (f"x a.svs p1 normal {cell}", f"y b.svs p2 tumour {cell}")
-    lines = faults(write(tmp_path, *rows, header=f"slide path patient label {column}"))
-    assert any(line.startswith("line 2: ") and said in line for line in lines)
-    assert any(line.startswith("line 3: ") for line in lines)
-
-
-BAD_HEADERS = {
-    "no patient": ("slide path label", "line 1: there is no column patient; add it"),
-    "no label": ("slide path patient", "line 1: there is no column label; add it, or set"),
-    "typing error": ("slide path patient labl", "unknown column 'labl'; did you mean label?"),
-    "foreign column": ("slide path patient label zzz", "unknown column 'zzz'; known are slide,"),
-    "twice": ("slide path patient label label", "column 'label' stands 2 times; keep one"),
-    "commas": ("slide,path,patient,label", "separated by commas; save it with tabs"),
-}
-
-
-@pytest.mark.parametrize("header, said", BAD_HEADERS.values(), ids=BAD_HEADERS)
-def test_refuses_header(tmp_path, header, said):
-    assert any(said in line for line in faults(write(tmp_path, header=header)))
-
-
-CONFLICTS = {
-    "id twice": (
-        ["x a.svs p1 normal", "x b.svs p2 tumour"],
-        "line 3: slide 'x' is already on line 2; ids must differ in more than case",
-    ),
-    "id in capitals": (
-        ["x a.svs p1 normal", "X b.svs p2 tumour"],
-        "line 3: slide 'X' is already on line 2; ids must differ in more than case",
-    ),
-    "file twice": (
-        ["x a.svs p1 normal", "y ./a.svs p2 tumour"],
-        "line 3: path './a.svs' is already on line 2; a file can be one slide only",
-    ),
-    "patient in capitals": (
-        ["x a.svs p1 normal", "y b.svs P1 tumour"],
-        "line 3: patient 'P1' is written 'p1' on line 2; write one patient in one way",
-    ),
-    "class without slides": (
-        ["x a.svs p1 normal", "y b.svs p2 normal"],
-        "line 1: no slide is labelled 'tumour'; add some, or take it out of labels.classes",
-    ),
-}
-
-
-@pytest.mark.parametrize("rows, said", CONFLICTS.values(), ids=CONFLICTS)
-def test_refuses_conflict(tmp_path, rows, said):
-    assert faults(write(tmp_path, *rows)) == [said]
-
-
-SPLITS = {
-    "split half filled": (
-        "split",
-        ["train", ""],
-        ["line 3: split is empty but given on line 2; fill all rows or none"],
-    ),
-    "patient across": (
-        "split",
-        ["train", "test"],
-        [
-            "line 3: patient 'p' is in split test here and in train on line 2; "
-            "a patient belongs to one"
-        ],
-    ),
-    "patient across folds": (
-        "fold",
-        ["0", "1"],
-        ["line 3: patient 'p' is in fold 1 here and in 0 on line 2; a patient belongs to one"],
-    ),
-    "one fold": (
-        "fold",
-        ["0", "0"],
-        ["line 2: the column fold holds 0; use 0, 1, ... without a gap, two at least"],
-    ),
-}
-
-
-@pytest.mark.parametrize("column, cells, said", SPLITS.values(), ids=SPLITS)
-def test_refuses_split(tmp_path, column, cells, said):
-    rows = (f"x a.svs p normal {cells[0]}", f"y b.svs p tumour {cells[1]}")
-    path = write(tmp_path, *rows, header=f"slide path patient label {column}")
-    assert faults(path) == said
-
-
-def test_refuses_split_beside_fold(tmp_path):
-    rows = ("x a.svs p1 normal train 0", "y b.svs p2 tumour test 1")
-    lines = faults(write(tmp_path, *rows, header="slide path patient label split fold"))
-    said = "split and fold are both given; keep one of the two columns"
-    assert lines == [f"line 2: {said}", f"line 3: {said}"]
-
-
-def test_same_checksum_is_the_same_slide(tmp_path):
-    rows = (f"x a.svs p1 normal {'0' * 64}", f"y b.svs p2 tumour {'0' * 64}")
-    (line,) = faults(write(tmp_path, *rows, header="slide path patient label sha256"))
-    assert line.endswith("is already on line 2; the same content can be one slide only")
-
-
-def test_lists_everything_at_once_in_order(tmp_path):
-    rows = ("../x a.svs p1 tumor", "y gone.svs p2 normal", "z b.svs", "v c.svs p3 tumour")
-    lines = faults(write(tmp_path, *rows))
-    assert [line.split(":")[0] for line in lines] == ["line 2", "line 2", "line 3", "line 4"]
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: f"{case['row']}-{case['fault']}")
+def test_a_sheet_that_cannot_be_is_refused_line_by_line(tmp_path, case):
+    header = case.get("header", "slide path patient label")
+    assert faults(write(tmp_path, *case["rows"], header=header)) == case["says"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from workflow.lib.networks import encoders
+from workflow.lib.networks import timm_encoders
 from workflow.lib.networks.backbones import build_backbone
 from workflow.lib.networks.encoders import Encoder, build_encoder, extract
 from workflow.lib.networks.forward import Forward
@@ -84,7 +84,7 @@ def test_a_hub_encoder_is_loaded_the_way_its_authors_say(monkeypatch):
         return original("vit_tiny_patch16_224", num_classes=num_classes, reg_tokens=4)
 
     original = timm.create_model
-    monkeypatch.setattr(encoders.timm, "create_model", create)
+    monkeypatch.setattr(timm_encoders.timm, "create_model", create)
     made = build_encoder("hf-hub:MahmoodLab/UNI2-h", checkpoint="hub", weights=None, seed=0)
     assert asked["name"] == "hf-hub:MahmoodLab/UNI2-h" and asked["pretrained"] is True
     assert asked["embed_dim"] == 1536 and asked["reg_tokens"] == 8
@@ -92,9 +92,9 @@ def test_a_hub_encoder_is_loaded_the_way_its_authors_say(monkeypatch):
     assert (made.tile_px, made.mpp, made.prefix) == (224, 0.5, 5)
 
 
-@pytest.mark.parametrize("name", sorted(encoders.HUB))
+@pytest.mark.parametrize("name", sorted(timm_encoders.HUB))
 def test_the_settings_of_hub_encoders_are_settings_that_timm_takes(name):
-    settings, _ = encoders.HUB[name]
+    settings, _ = timm_encoders.HUB[name]
     small = settings | {"embed_dim": 96, "depth": 1, "num_heads": 2, "dynamic_img_size": False}
     small = {k: v for k, v in small.items() if k not in ("img_size", "patch_size")}
     model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **small)
@@ -105,7 +105,7 @@ def test_an_encoder_out_of_reach_is_a_sentence_with_the_remedy(monkeypatch):
     def create(name, **_settings):
         raise FileNotFoundError("An error happened while trying to locate the file on the Hub")
 
-    monkeypatch.setattr(encoders.timm, "create_model", create)
+    monkeypatch.setattr(timm_encoders.timm, "create_model", create)
     with pytest.raises(ConnectionError, match="E_WEIGHTS: .*model cannot be fetched.*HF_TOKEN"):
         build_encoder("hf-hub:owner/model", checkpoint="hub", weights=None, seed=0)
 
@@ -115,7 +115,7 @@ def test_the_token_is_not_in_the_error(monkeypatch):
         raise OSError("401 Client Error")
 
     monkeypatch.setenv("HF_TOKEN", "hf_canary")
-    monkeypatch.setattr(encoders.timm, "create_model", create)
+    monkeypatch.setattr(timm_encoders.timm, "create_model", create)
     with pytest.raises(ConnectionError) as caught:
         build_encoder("hf-hub:owner/model", checkpoint="hub", weights=None, seed=0)
     assert "canary" not in str(caught.value)

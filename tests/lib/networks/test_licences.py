@@ -44,7 +44,7 @@ def test_an_imagenet_file_of_the_folder_is_a_file(tmp_path):
 
 
 def test_known_are_only_encoders_that_can_be_named():
-    from workflow.lib.networks.encoders import HUB
+    from workflow.lib.networks.timm_encoders import HUB
 
     assert set(KNOWN) <= set(HUB)
 

@@ -10,10 +10,10 @@ from urllib.error import URLError
 
 import torch
 from torch import nn
-from torchvision import models
 
 from workflow.lib.networks import checkpoints
 from workflow.lib.networks.dilation import PROBE_PX, dilate, outline, stride_of
+from workflow.lib.networks.torchvision_models import models
 from workflow.lib.tiles.channels import STATISTICS, Channels
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Under which licence weights of others may be used, as far as they say so.
 
-Known are those of encoders that `encoders.HUB` names, from what their authors state. For any other
-file the card beside it says (`license`), or nobody.
+Known are those of encoders that `timm_encoders.HUB` names, from what their authors state. For any
+other file the card beside it says (`license`), or nobody.
 """
 
 from pathlib import Path

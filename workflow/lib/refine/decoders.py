@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 
 from workflow.lib.networks.classifiers import Classifier
@@ -27,6 +26,9 @@ class Decoder(nn.Module):
     """
 
     def __init__(self, classifier: Classifier, channels: Sequence[int] = CHANNELS) -> None:
+        # It brings timm along, 4 s for every job that builds no decoder.
+        from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+
         super().__init__()
         self.classifier = classifier.requires_grad_(False).eval()
         skips = list(classifier.backbone.channels)

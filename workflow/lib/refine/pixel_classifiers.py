@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional
 
@@ -137,6 +135,10 @@ def fit_linear(
     Features are standardised, in place: they are large. penalty: the L2 of their weights. Both
     sides count alike, however many seeds they have, and need one at least.
     """
+    # Here, because every job that refines masks imports this module.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler(copy=False).fit(features)
     fitted = LogisticRegression(C=1 / penalty, max_iter=1000, class_weight="balanced").fit(
         scaler.transform(features), sides
